@@ -1,0 +1,182 @@
+"""The whole error tree. Every message says what happened, to what, and what to do next.
+
+Errors that user code catches carry their facts as attributes; the text is for people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+
+class ContinuumError(Exception):
+    """Base of every error that Continuum raises on purpose."""
+
+
+class ConfigurationError(ContinuumError):
+    """A setting, argument or environment that cannot work; nothing was started or changed."""
+
+
+class ActivityError(ContinuumError):
+    """An activity failed for good, after its last attempt. Raised by ``await activity(...)``."""
+
+    def __init__(
+        self, message: str, *, type: str = "ActivityError", attempts: int = 1, traceback: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.type = type
+        self.attempts = attempts
+        self.traceback = traceback
+
+
+class ActivityTimeoutError(ActivityError, TimeoutError):
+    """The last attempt of an activity ran for longer than its time-out."""
+
+
+class ChildError(ContinuumError):
+    """A child workflow did not complete."""
+
+    def __init__(self, message: str, *, run_id: UUID, state: str) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.state = state
+
+
+class RunFailedError(ContinuumError):
+    """``result()`` of a run that failed. ``type`` is ``ValueError`` for a builtin, else ``module.Name``."""
+
+    def __init__(
+        self, run_id: UUID, *, type: str, message: str, traceback: str = "", cause: str | None = None
+    ) -> None:
+        super().__init__(f"run {run_id} failed: {type}: {message}")
+        self.run_id = run_id
+        self.type = type
+        self.message = message
+        self.traceback = traceback
+        self.cause = cause
+
+
+class RunCancelledError(ContinuumError):
+    """``result()`` of a run that was cancelled."""
+
+    def __init__(self, run_id: UUID, reason: str | None = None) -> None:
+        super().__init__(f"run {run_id} was cancelled" + (f": {reason}" if reason else ""))
+        self.run_id = run_id
+        self.reason = reason
+
+
+class RunNotFoundError(ContinuumError):
+    """No run has this id in this instance."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(
+            f"no run {run_id} in this instance; nothing was changed. "
+            "Check the id with `continuum run list --namespace all`"
+        )
+        self.run_id = run_id
+
+
+class RunTerminalError(ContinuumError):
+    """The run has already ended; nothing was changed."""
+
+    def __init__(self, run_id: UUID, state: str) -> None:
+        super().__init__(f"run {run_id} is already {state}; nothing was changed")
+        self.run_id = run_id
+        self.state = state
+
+
+class RunExistsError(ContinuumError):
+    """A run with this id exists already; nothing was started."""
+
+    def __init__(self, run_id: UUID, key: str | None = None) -> None:
+        name = f"{key!r} ({run_id})" if key else str(run_id)
+        super().__init__(
+            f"run {name} exists already; nothing was started. "
+            'Choose another id, or pass if_exists="attach" to get the existing run'
+        )
+        self.run_id = run_id
+        self.key = key
+
+
+class DeterminismError(ContinuumError):
+    """Workflow code does what a replay cannot repeat."""
+
+
+class ReplayDriftError(ContinuumError):
+    """The code no longer does what the journal recorded. Nothing was journaled.
+
+    ``position`` counts events from 1 (the event's ``seq``); ``recorded`` and ``commanded``
+    describe both sides, each with the source line where it stands, or say that there is none.
+    """
+
+    def __init__(self, position: int, recorded: str, commanded: str) -> None:
+        super().__init__(
+            f"replay drift at event {position}:\n"
+            f"  recorded:  {recorded}\n"
+            f"  commanded: {commanded}\n"
+            "Nothing was written. Deploy the code that wrote this history, or make the change with patched()"
+        )
+        self.position = position
+        self.recorded = recorded
+        self.commanded = commanded
+
+
+class SuspendLeakError(ContinuumError):
+    """Workflow code swallowed its own suspension (a bare ``except`` around an effect)."""
+
+
+class PayloadError(ContinuumError):
+    """A value cannot become a payload, or a payload cannot become the value asked for.
+
+    ``path`` is the place inside the value, such as ``args[0].lines[3].price``.
+    """
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.message = message
+        self.path = path
+
+
+class UnknownWorkflowError(ContinuumError):
+    """No loaded code, or no node, knows a workflow or activity of this name."""
+
+    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
+        hint = f"known here: {', '.join(sorted(known)[:8])}" if known else "none is loaded here"
+        super().__init__(f"unknown workflow or activity {name!r}; {hint}")
+        self.name = name
+
+
+class UnknownInstanceError(ContinuumError):
+    """No instance of this name is registered or migrated."""
+
+
+class JournalError(ContinuumError):
+    """The database could not carry out an operation.
+
+    Whether it happened is unknown unless ``reason`` says so: the caller asks the journal again, under its lease.
+    """
+
+    def __init__(self, operation: str, reason: str) -> None:
+        super().__init__(f"journal: {operation}: {reason}")
+        self.operation = operation
+        self.reason = reason
+
+
+class SchemaVersionError(JournalError):
+    """The database's schema is older or newer than this code."""
+
+
+class EmbeddedPostgresError(ContinuumError):
+    """The embedded PostgreSQL could not be started or reached."""
+
+
+class NodeError(ContinuumError):
+    """A node could not start or has ended by itself; the text says why."""
+
+
+class WireError(ContinuumError):
+    """A message that is no message of ours, or of another version. It is counted and dropped."""

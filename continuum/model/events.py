@@ -1,0 +1,192 @@
+"""What a journal records, one frozen struct per kind of event (SEMANTICS R1).
+
+An event is either a *command*, which the code issued (``ActivityScheduled``, ``TimerStarted``, ...), or an *arrival*,
+which came from outside and names the command it answers by that command's sequence number (``command``). A few
+events are both at once: a signal that was there already is only ``SignalReceived`` (S2).
+
+Bodies are msgpack arrays without names: the kind stands in a column of its own. Values of user code are nested as
+bytes of the payload codec, so that a journal can be read without the user's classes. Fields are only ever added at
+the end, with a default: a new reader must read old bodies. ``site`` is ``file:line``, for people, and never compared.
+``at`` is the database's time in microseconds since the epoch, as the code saw it when the event was delivered.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from continuum.errors import JournalError
+
+
+class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An exception as text: it is read without the user's classes (W3).
+
+    ``type`` is ``ValueError`` for a builtin, ``module.Name`` otherwise; ``bases`` are the names of its base classes
+    below ``Exception``, by which ``Retry.non_retryable`` also finds subclasses.
+    """
+
+    type: str
+    message: str
+    traceback: str = ""
+    cause: str | None = None
+    bases: tuple[str, ...] = ()
+
+
+class SideEffect(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    value: bytes
+    site: str = ""
+    failure: Failure | None = None
+
+
+class ActivityScheduled(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Attempt 1 of an activity. ``crew`` is the set of workers that may have it (see runtime/recovery)."""
+
+    activity: str
+    args: bytes
+    site: str = ""
+    crew: str = ""
+
+
+class ActivityRetried(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The attempt before ``attempt`` failed; this one may start ``delay_s`` later."""
+
+    command: int
+    attempt: int
+    delay_s: float
+    failure: Failure
+    crew: str = ""
+
+
+class ActivityCompleted(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    command: int
+    value: bytes
+    at: int
+
+
+class ActivityFailed(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Final. ``timed_out`` makes the code see an ``ActivityTimeoutError``."""
+
+    command: int
+    failure: Failure
+    attempts: int
+    at: int
+    timed_out: bool = False
+
+
+class SignalAwaited(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A wait on an empty mailbox; with ``timeout_s`` it is also a durable timer of the same sequence number."""
+
+    name: str
+    timeout_s: float | None = None
+    site: str = ""
+
+
+class SignalReceived(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """``command`` is the ``SignalAwaited`` it answers, 0 if the signal came before its wait."""
+
+    name: str
+    signal_id: int
+    value: bytes
+    at: int
+    command: int = 0
+    site: str = ""
+
+
+class TimerStarted(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A durable timer, of a duration or until a moment (microseconds since the epoch): exactly one is set."""
+
+    delay_s: float | None = None
+    until: int | None = None
+    site: str = ""
+
+
+class TimerFired(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """``command`` is a ``TimerStarted``, or the ``SignalAwaited`` whose time is over."""
+
+    command: int
+    at: int
+
+
+EventBody = (
+    SideEffect
+    | ActivityScheduled
+    | ActivityRetried
+    | ActivityCompleted
+    | ActivityFailed
+    | SignalAwaited
+    | SignalReceived
+    | TimerStarted
+    | TimerFired
+)
+
+# The numbers are stored: never change one, never use one again. Kinds without a struct belong to
+# parts of the language that no released code writes yet; their numbers and names are taken.
+EVENT_TYPES: dict[int, str] = {
+    1: "side_effect",
+    2: "activity_scheduled",
+    3: "activity_retried",
+    4: "activity_completed",
+    5: "activity_failed",
+    6: "signal_awaited",
+    7: "signal_received",
+    8: "timer_started",
+    9: "timer_fired",
+    10: "patched",
+    11: "compensation_scheduled",
+    12: "compensation_completed",
+    13: "compensation_failed",
+    14: "child_started",
+    15: "child_completed",
+    16: "child_failed",
+    17: "child_cancelled",
+    18: "run_continued_as_new",
+    19: "cancel_requested",
+}
+KIND_OF: dict[type[EventBody], int] = {
+    SideEffect: 1,
+    ActivityScheduled: 2,
+    ActivityRetried: 3,
+    ActivityCompleted: 4,
+    ActivityFailed: 5,
+    SignalAwaited: 6,
+    SignalReceived: 7,
+    TimerStarted: 8,
+    TimerFired: 9,
+}
+_DECODERS: dict[int, msgspec.msgpack.Decoder[EventBody]] = {
+    kind: msgspec.msgpack.Decoder(body) for body, kind in KIND_OF.items()
+}
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class EventRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An event as it is stored. ``seq`` counts from 1 without a gap; ``inserted_at`` is set by the journal."""
+
+    seq: int
+    kind: int
+    payload: bytes
+    inserted_at: float = 0.0  # database time, seconds since the epoch
+
+
+def to_row(seq: int, body: EventBody) -> EventRow:
+    """Return ``body`` as the row number ``seq`` of its run's journal."""
+    return EventRow(seq, KIND_OF[type(body)], _encode(body))
+
+
+def from_row(row: EventRow) -> EventBody:
+    """Return the event that ``row`` stores.
+
+    Raises:
+        JournalError: the kind or the body is not one that this code reads.
+    """
+    decoder = _DECODERS.get(row.kind)
+    if decoder is None:
+        name = EVENT_TYPES.get(row.kind, f"kind {row.kind}")
+        raise JournalError(
+            "read event", f"event {row.seq} is a {name}, which this version cannot read; upgrade the node"
+        )
+    try:
+        return decoder.decode(row.payload)
+    except msgspec.MsgspecError as error:
+        raise JournalError(
+            "read event", f"event {row.seq} ({EVENT_TYPES[row.kind]}) is damaged: {error}"
+        ) from error

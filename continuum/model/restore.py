@@ -1,0 +1,162 @@
+"""Typed values from decoded payloads, by the annotations of whoever receives them.
+
+A payload holds plain values only; ``def charge(order: Order) -> Receipt`` says what its arguments and
+its result are. What fits becomes exactly that; what does not is a `PayloadError` that names the place
+and both types. What is annotated with nothing stays as it was decoded.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from continuum.model.hints import function_hints, signature
+from continuum.model.mismatch import Mismatch
+from continuum.model.path import at_index, at_key
+from continuum.model.plain import SCALAR_TYPES
+from continuum.model.record import Restore
+from continuum.model.shape import compile_annotation, identity
+
+__all__ = ["SignatureRestorer", "identity", "restorer", "signature_restorers"]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+def restorer(annotation: object, *, path: str = "value") -> Restore:
+    """The function that makes a decoded value one of type ``annotation``; `identity` when that says nothing.
+
+    Keep it: making one costs more than using it. The function raises `PayloadError` for a value that
+    does not fit, with a path that begins at ``path``.
+    """
+    restore = compile_annotation(annotation)
+    if restore is identity:
+        return identity
+
+    def restore_at_path(value: object) -> object:
+        try:
+            return restore(value)
+        except Mismatch as fault:
+            raise fault.as_error(path) from fault.__cause__
+
+    return restore_at_path
+
+
+def signature_restorers(fn: Callable[..., Any]) -> SignatureRestorer:
+    """What restores arguments and results of ``fn``. Keep it with ``fn``: it is not cached."""
+    return SignatureRestorer(fn)
+
+
+class SignatureRestorer:
+    """Checks, and restores, what goes into a function and what comes out of it.
+
+    Annotations are resolved at the first restore, when the names they use are defined. A parameter
+    whose annotation cannot be resolved takes its value as it was decoded.
+    """
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self._fn = fn
+        self._signature = signature(fn)
+        self._restorers: _Restorers | None = None
+        parameters = self._signature.parameters.values()
+        positional = [p for p in parameters if p.kind in _POSITIONAL]
+        required = [p for p in positional if p.default is p.empty]
+        others = [p for p in parameters if p.kind not in _POSITIONAL]
+        # Counts of positional arguments that are known to fit without looking closer.
+        simple = all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in others)
+        self._counts = range(len(required), len(positional) + 1) if simple else range(0)
+
+    def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+        """Check that ``fn(*args, **kwargs)`` could be called.
+
+        Raises:
+            TypeError: it could not, with the words of `inspect.Signature.bind`.
+        """
+        if not kwargs and len(args) in self._counts:
+            return
+        try:
+            self._signature.bind(*args, **kwargs)
+        except TypeError as error:
+            name = getattr(self._fn, "__qualname__", repr(self._fn))
+            raise TypeError(f"{name}() {error}; its signature is {name}{self._signature}") from None
+
+    def restore_arguments(
+        self, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
+        """The arguments as their parameters' annotations say. Does not `bind`: surplus ones stay as they are.
+
+        Raises:
+            PayloadError: one does not fit; the path begins with ``args[0]`` or ``kwargs['name']``.
+        """
+        restorers = self._restorers or self._resolve()
+        if tuple(map(type, args)) in restorers.plain:
+            restored = tuple(args)
+        else:
+            restored = tuple(
+                _restore_at(restorers.at(i), arg, "args", at_index(i)) for i, arg in enumerate(args)
+            )
+        if not kwargs:
+            return restored, {}
+        return restored, {
+            name: _restore_at(
+                restorers.named.get(name, restorers.surplus_named), value, "kwargs", at_key(name)
+            )
+            for name, value in kwargs.items()
+        }
+
+    def restore_result(self, value: object) -> object:
+        """The result as the return annotation says.
+
+        Raises:
+            PayloadError: it does not fit; the path begins with ``result``.
+        """
+        restorers = self._restorers or self._resolve()
+        return _restore_at(restorers.result, value, "result", "")
+
+    def _resolve(self) -> _Restorers:
+        self._restorers = restorers = _Restorers(self._signature, function_hints(self._fn))
+        return restorers
+
+
+def _restore_at(restore: Restore, value: object, root: str, step: str) -> object:
+    try:
+        return restore(value)
+    except Mismatch as fault:
+        raise fault.as_error(root + step) from fault.__cause__
+
+
+class _Restorers:
+    """The restorers of one signature, by position and by name."""
+
+    def __init__(self, signature: inspect.Signature, hints: Mapping[str, object]) -> None:
+        parameters = list(signature.parameters.values())
+        of = {p.name: compile_annotation(hints.get(p.name, Any)) for p in parameters}
+        positional = [p.name for p in parameters if p.kind in _POSITIONAL]
+        self._positional = [of[name] for name in positional]
+        self.named = {p.name: of[p.name] for p in parameters if p.kind in _NAMED}
+        self._surplus: Restore = identity
+        self.surplus_named: Restore = identity
+        for parameter in parameters:
+            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                self._surplus = of[parameter.name]
+            elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                self.surplus_named = of[parameter.name]
+        self.result = compile_annotation(hints.get("return", Any))
+        self.plain = _plain_prefixes([hints.get(name, Any) for name in positional])
+
+    def at(self, index: int) -> Restore:
+        return self._positional[index] if index < len(self._positional) else self._surplus
+
+
+def _plain_prefixes(annotations: list[object]) -> frozenset[tuple[type, ...]]:
+    """The rows of types that need no restoring: as many leading parameters as are annotated with scalars."""
+    rows: set[tuple[type, ...]] = {()}
+    row: tuple[type, ...] = ()
+    for annotation in annotations:
+        kind = type(None) if annotation is None else annotation
+        if not isinstance(kind, type) or kind not in SCALAR_TYPES:
+            break
+        row = (*row, kind)
+        rows.add(row)
+    return frozenset(rows)

@@ -1,0 +1,91 @@
+"""When a failed attempt is followed by another (A2 to A5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from continuum.model.events import Failure
+
+Duration = float | int | timedelta
+WORKER_DIED = "continuum.WorkerDied"
+ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+
+
+def seconds_of(duration: Duration) -> float:
+    """Return a duration in seconds.
+
+    Raises:
+        ValueError: it is negative or not finite.
+        TypeError: it is neither a number nor a timedelta.
+    """
+    if isinstance(duration, timedelta):
+        value = duration.total_seconds()
+    elif isinstance(duration, int | float) and not isinstance(duration, bool):
+        value = float(duration)
+    else:
+        raise TypeError(f"a duration is a number of seconds or a timedelta, not {duration!r}")
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"a duration is a finite number of seconds, 0 or more, not {duration!r}")
+    return value
+
+
+def type_name(kind: type[BaseException]) -> str:
+    """Return ``ValueError`` for a builtin, ``module.Name`` otherwise."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How often an activity is tried: attempt ``n+1`` starts ``initial * backoff**(n-1)`` seconds after attempt
+    ``n`` failed, at most ``max_delay``, stretched by up to ``jitter`` (a fraction). ``non_retryable`` exceptions
+    (types, also of subclasses, or their names) fail at once.
+
+    Raises:
+        ValueError: a number is out of its range.
+        TypeError: ``non_retryable`` holds something that is neither an exception type nor a name.
+    """
+
+    max_attempts: int = 1
+    initial: float = 1.0
+    backoff: float = 2.0
+    max_delay: float = 60.0
+    jitter: float = 0.1
+    non_retryable: tuple[type[BaseException] | str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (
+            isinstance(self.max_attempts, bool)
+            or not isinstance(self.max_attempts, int)
+            or self.max_attempts < 1
+        ):
+            raise ValueError(f"Retry.max_attempts is a whole number from 1, not {self.max_attempts!r}")
+        for name, low in (("initial", 0.0), ("backoff", 1.0), ("max_delay", 0.0), ("jitter", 0.0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < math.inf:
+                raise ValueError(f"Retry.{name} is a number from {low:g}, not {value!r}")
+        if self.jitter > 1:
+            raise ValueError(f"Retry.jitter is a fraction from 0 to 1, not {self.jitter!r}")
+        object.__setattr__(self, "non_retryable", tuple(self.non_retryable))
+        for kind in self.non_retryable:
+            if not (isinstance(kind, str) or (isinstance(kind, type) and issubclass(kind, BaseException))):
+                raise TypeError(f"Retry.non_retryable holds exception types or their names, not {kind!r}")
+
+    def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
+        """Return the seconds between the failure of ``attempt`` (from 1) and the next one (A3)."""
+        try:
+            delay = self.initial * self.backoff ** (attempt - 1)
+        except OverflowError:
+            delay = self.max_delay
+        return min(delay, self.max_delay) * (1 + self.jitter * random())
+
+    def allows_after(self, attempt: int, failure: Failure) -> bool:
+        """True if another attempt may follow ``attempt``, which ended with ``failure`` (A4)."""
+        if attempt >= self.max_attempts:
+            return False
+        names = {failure.type, failure.type.rpartition(".")[2], *failure.bases}
+        return not any(
+            (kind if isinstance(kind, str) else type_name(kind)) in names for kind in self.non_retryable
+        )
