@@ -1,0 +1,155 @@
+"""One attempt of an activity: arguments from a payload, the call, and what came of it as an outcome.
+
+Workers and the test kit go through here, so that values, exceptions and bad payloads end the same way in both (A13):
+
+- a value that can be encoded is an outcome that is ``ok``;
+- an exception, ``SystemExit`` and ``KeyboardInterrupt`` too, is a ``Failure``: it never ends the process;
+- arguments that do not fit, and results that cannot be encoded, fail for good: another attempt would see the same.
+
+Time-outs are the caller's: it knows the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from continuum.core.definitions import Activity
+from continuum.core.failure import encode_failure, failure_of
+from continuum.errors import ContinuumError, PayloadError
+from continuum.model import payload
+from continuum.model.events import Failure
+from continuum.model.retry import type_name
+
+UNKNOWN_ACTIVITY = "continuum.UnknownActivity"
+
+
+class ActivityInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempt that runs. ``attempt`` counts from 1. ``idempotency_key`` is the same in every attempt, None if the
+    activity has none. ``deadline`` is when it times out, in UTC, None for never."""
+
+    run_id: UUID
+    activity: str
+    attempt: int
+    idempotency_key: str | None = None
+    deadline: datetime | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an attempt ended: ``payload`` is a value's payload if ``ok``, else an encoded ``Failure``.
+    ``retryable`` is False for failures that another attempt would only repeat."""
+
+    ok: bool
+    payload: bytes
+    timed_out: bool = False
+    retryable: bool = True
+
+
+# A callable, because most activities never ask: then nothing is made.
+_current: ContextVar[Callable[[], ActivityInfo] | None] = ContextVar("continuum_attempt", default=None)
+
+
+def activity_info() -> ActivityInfo:
+    """Return the attempt that this code runs in.
+
+    Raises:
+        ContinuumError: it does not run in an activity.
+    """
+    info = _current.get()
+    if info is None:
+        raise ContinuumError(
+            "activity_info() was called outside an activity; call it in the body of a function marked @activity"
+            " (a thread started by it does not inherit the attempt: pass the ActivityInfo on)"
+        )
+    return info()
+
+
+def decode_arguments(
+    definition: Activity[..., Any], args: bytes
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """Return the arguments in ``args``, typed by the activity's annotations.
+
+    Raises:
+        PayloadError: the bytes are no arguments, or one does not fit its annotation.
+    """
+    decoded = payload.decode(args, path="args")
+    match decoded:
+        case [list(positional), dict(keyword)]:
+            return definition.signature.restore_arguments(positional, keyword)
+        case _:
+            raise PayloadError(f"not the arguments of a call but {type(decoded).__name__}", path="args")
+
+
+def encode_result(value: object) -> bytes:
+    """Return the payload of what an activity returned.
+
+    Raises:
+        PayloadError: it cannot be one; the path begins with ``result``.
+    """
+    return payload.encode(value, path="result")
+
+
+def perform(definition: Activity[..., Any], args: bytes, info: Callable[[], ActivityInfo]) -> Outcome:
+    """Run an attempt of a ``def`` in this thread."""
+    token = _current.set(info)
+    try:
+        try:
+            positional, keyword = decode_arguments(definition, args)
+        except PayloadError as error:
+            return failed(error, retryable=False)
+        return succeeded(definition.fn(*positional, **keyword))
+    except BaseException as error:  # noqa: BLE001  whatever an activity raises is the end of its attempt only
+        return failed(error)
+    finally:
+        _current.reset(token)
+
+
+async def perform_async(
+    definition: Activity[..., Any], args: bytes, info: Callable[[], ActivityInfo]
+) -> Outcome:
+    """Run an attempt of an ``async def`` on the running loop, in a context that is the task's own.
+
+    A cancellation is an outcome too: whoever cancelled knows why, and drops or replaces it.
+    """
+    _current.set(info)
+    try:
+        try:
+            positional, keyword = decode_arguments(definition, args)
+        except PayloadError as error:
+            return failed(error, retryable=False)
+        return succeeded(await definition.fn(*positional, **keyword))
+    except BaseException as error:  # noqa: BLE001  whatever an activity raises is the end of its attempt only
+        return failed(error)
+
+
+def succeeded(value: object) -> Outcome:
+    """Return the outcome of an attempt that returned ``value``."""
+    try:
+        return Outcome(True, encode_result(value))
+    except PayloadError as error:
+        return failed(error, retryable=False)
+
+
+def failed(error: BaseException, *, retryable: bool = True) -> Outcome:
+    """Return the outcome of an attempt that ended with ``error``; our own frame is left out of its traceback."""
+    try:
+        failure = failure_of(error, skip_frames=1)
+    except BaseException as broken:  # noqa: BLE001  an exception whose own text exits must not end the process
+        failure = Failure(type_name(type(error)), f"its text could not be made: {type(broken).__name__}")
+    return Outcome(False, encode_failure(failure), retryable=retryable)
+
+
+def timed_out(activity: str, timeout_s: float) -> Outcome:
+    """Return the outcome of an attempt that ran for longer than its time-out."""
+    failure = Failure("TimeoutError", f"{activity} ran for longer than its timeout of {timeout_s:g} s")
+    return Outcome(False, encode_failure(failure), timed_out=True)
+
+
+def unknown(activity: str, reason: str) -> Outcome:
+    """Return the outcome of an attempt whose function is not loaded here; a worker of newer code may have it."""
+    return Outcome(False, encode_failure(Failure(UNKNOWN_ACTIVITY, f"{activity}: {reason}")))

@@ -1,0 +1,231 @@
+"""Workflows and activities as they are defined, and the registry of names in this process."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Coroutine
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from continuum.core.call import ActivityCall, WorkflowCall, call_site
+from continuum.core.options import ActivityOptions, checked_options
+from continuum.core.version import version_hash_of
+from continuum.errors import ConfigurationError, UnknownWorkflowError
+from continuum.model.restore import SignatureRestorer, signature_restorers
+from continuum.model.retry import Duration, Retry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Definition(Generic[P, R]):
+    """What workflows and activities have in common: a name, the raw function, and how to restore its values."""
+
+    kind = "function"
+
+    def __init__(self, fn: Callable[P, Any], name: str) -> None:
+        self.fn = fn
+        self.name = name
+        self.signature: SignatureRestorer = signature_restorers(fn)
+        self.__name__ = getattr(fn, "__name__", name)
+        self.__qualname__ = getattr(fn, "__qualname__", name)
+        self.__module__ = fn.__module__
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}>"
+
+
+class Workflow(Definition[P, R]):
+    """What ``@workflow`` returns. Calling it makes a ``WorkflowCall``; ``.fn`` is the raw function."""
+
+    kind = "workflow"
+
+    @cached_property
+    def version_hash(self) -> str:
+        """SHA-256 of the function's normalized source, in hexadecimal."""
+        return version_hash_of(self.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R]:
+        self.signature.bind(args, kwargs)
+        return WorkflowCall(self, args, kwargs, call_site())
+
+
+class Activity(Definition[P, R]):
+    """What ``@activity`` returns. Calling it makes an ``ActivityCall``; ``.fn`` is the raw function."""
+
+    kind = "activity"
+
+    def __init__(self, fn: Callable[P, Any], name: str, options: ActivityOptions) -> None:
+        super().__init__(fn, name)
+        self.options = options
+        self.is_async = inspect.iscoroutinefunction(fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ActivityCall[R]:
+        self.signature.bind(args, kwargs)
+        return ActivityCall(self, args, kwargs, call_site())
+
+
+class Registry:
+    """The workflows and activities of this process, by name."""
+
+    def __init__(self) -> None:
+        self.workflows: dict[str, Workflow[..., Any]] = {}
+        self.activities: dict[str, Activity[..., Any]] = {}
+
+    def add_workflow(self, definition: Workflow[..., Any]) -> None:
+        _add(self.workflows, definition)
+
+    def add_activity(self, definition: Activity[..., Any]) -> None:
+        _add(self.activities, definition)
+
+    def workflow(self, name: str) -> Workflow[..., Any]:
+        """Return the workflow of that name.
+
+        Raises:
+            UnknownWorkflowError: none is loaded in this process.
+        """
+        found = self.workflows.get(name)
+        if found is None:
+            raise UnknownWorkflowError(name, list(self.workflows))
+        return found
+
+    def activity(self, name: str) -> Activity[..., Any]:
+        """Return the activity of that name.
+
+        Raises:
+            UnknownWorkflowError: none is loaded in this process.
+        """
+        found = self.activities.get(name)
+        if found is None:
+            raise UnknownWorkflowError(name, list(self.activities))
+        return found
+
+
+registry = Registry()
+
+
+def _add(names: dict[str, Any], definition: Definition[..., Any]) -> None:
+    """A module that is loaded again replaces its own definitions; two places with one name are a mistake."""
+    before = names.get(definition.name)
+    if before is not None and _place(before.fn) != _place(definition.fn):
+        raise ConfigurationError(
+            f"two {definition.kind} functions are named {definition.name!r}: {_place(before.fn)} and "
+            f"{_place(definition.fn)}; give one of them another name="
+        )
+    names[definition.name] = definition
+
+
+def _place(fn: Callable[..., Any]) -> str:
+    return f"{fn.__code__.co_filename}:{fn.__qualname__}"
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """Return ``module.qualname``; a module that runs as ``__main__`` keeps the name by which others import it."""
+    module = fn.__module__
+    if module == "__main__":
+        main = sys.modules["__main__"]
+        spec = getattr(main, "__spec__", None)
+        file = getattr(main, "__file__", None)
+        if spec is not None:
+            module = spec.name.removesuffix(".__main__")
+        elif file is not None:
+            module = _importable_name(Path(file))
+    return f"{module}.{fn.__qualname__}"
+
+
+def _importable_name(file: Path) -> str:
+    """The dotted name of a script: its folders upwards as long as they are packages."""
+    parts = [file.stem]
+    folder = file.resolve().parent
+    while (folder / "__init__.py").exists():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(parts)
+
+
+@overload
+def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+
+
+@overload
+def workflow(
+    *, name: str | None = None
+) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Workflow[P, R]]: ...
+
+
+def workflow(fn: Any = None, /, *, name: str | None = None) -> Any:
+    """Define a durable workflow: an ``async def`` whose effects are journaled and replayed.
+
+    Calling the result makes a :class:`WorkflowCall` and runs nothing. ``name`` is its name in the database,
+    ``module.qualname`` by default; a run is resumed by code of the same name.
+
+    Raises:
+        TypeError: it is not an ``async def`` (D1).
+    """
+
+    def define(function: Callable[..., Any]) -> Workflow[..., Any]:
+        if not inspect.iscoroutinefunction(function):
+            what = getattr(function, "__qualname__", repr(function))
+            raise TypeError(f"@workflow takes an async def, and {what} is none; write `async def`")
+        definition: Workflow[..., Any] = Workflow(function, name or name_of(function))
+        registry.add_workflow(definition)
+        return definition
+
+    return define if fn is None else define(fn)
+
+
+class _Define:
+    """The decorator with options: overloads keep the results of ``async def`` and ``def`` apart for checkers."""
+
+    def __init__(self, name: str | None, options: ActivityOptions) -> None:
+        self._name, self._options = name, options
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Activity[P, R]: ...
+
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Activity[P, R]: ...
+
+    def __call__(self, fn: Any, /) -> Any:
+        if not inspect.isfunction(fn):
+            raise TypeError(f"@activity takes a def or an async def, and {fn!r} is neither")
+        definition: Activity[..., Any] = Activity(fn, self._name or name_of(fn), self._options)
+        registry.add_activity(definition)
+        return definition
+
+
+@overload
+def activity(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Activity[P, R]: ...
+
+
+@overload
+def activity(fn: Callable[P, R], /) -> Activity[P, R]: ...
+
+
+@overload
+def activity(
+    *,
+    name: str | None = None,
+    retry: Retry = ...,
+    timeout: Duration | None = None,
+    queue: str = "default",
+    idempotency_key: Callable[..., str] | None = None,
+) -> _Define: ...
+
+
+def activity(fn: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
+    """Define an activity: a ``def`` (run in a thread) or ``async def`` (run on the worker's loop).
+
+    Calling the result makes an :class:`ActivityCall`. ``retry``: when failed attempts are followed by others;
+    ``timeout``: seconds or timedelta for one attempt; ``queue``: the workers that may run it; ``idempotency_key``:
+    maps the activity's arguments to the key that ``activity_info()`` shows in every attempt.
+
+    Raises:
+        TypeError, ValueError, ConfigurationError: a function or policy that cannot work (A2).
+    """
+    define = _Define(name, checked_options(ActivityOptions(), options))
+    return define if fn is None else define(fn)

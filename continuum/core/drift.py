@@ -1,0 +1,60 @@
+"""The two sides of a replay that does not match its journal (R3, R5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from continuum.errors import ReplayDriftError
+from continuum.model.events import (
+    EVENT_TYPES,
+    KIND_OF,
+    ActivityScheduled,
+    EventBody,
+    SignalAwaited,
+    SignalReceived,
+)
+
+
+class Drift(BaseException):
+    """Unwinds workflow code whose commands are not recorded any more: nothing may catch it for an ordinary error."""
+
+
+def drift_error(
+    recorded: Sequence[EventBody], position: int, commanded: str | None, site: str
+) -> ReplayDriftError:
+    """Return the error for the recorded event at ``position`` (from 0), where the code issued ``commanded``.
+
+    With ``commanded`` None the code issued nothing, and ``site`` says what it did instead.
+    """
+    issued = f"nothing: {site}" if commanded is None else _at(_nth(recorded, position, commanded), site)
+    return ReplayDriftError(position + 1, describe(recorded, position), issued)
+
+
+def describe(recorded: Sequence[EventBody], position: int) -> str:
+    """Return the recorded event for people: type, target, ordinal of that target (R2), source line."""
+    body = recorded[position]
+    target = _target(body)
+    if target is None:
+        answered = getattr(body, "command", 0)
+        text = EVENT_TYPES[KIND_OF[type(body)]]
+        return f"{text} for event {answered} ({describe(recorded, answered - 1)})" if answered else text
+    return _at(_nth(recorded, position, target), getattr(body, "site", ""))
+
+
+def _target(body: EventBody) -> str | None:
+    """Name a command as the machine names it; None for an event that is only an arrival."""
+    match body:
+        case ActivityScheduled(activity=name):
+            return f"activity {name}"
+        case SignalAwaited(name=name) | SignalReceived(name=name, command=0):
+            return f"wait for signal {name}"
+        case _:
+            return {1: "side effect", 8: "timer"}.get(KIND_OF[type(body)])
+
+
+def _nth(recorded: Sequence[EventBody], position: int, target: str) -> str:
+    return f"{target} #{1 + sum(_target(body) == target for body in recorded[:position])}"
+
+
+def _at(text: str, site: str) -> str:
+    return f"{text} ({site})" if site else text

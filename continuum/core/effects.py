@@ -1,0 +1,171 @@
+"""Effects: what workflow code awaits besides activities, and the deterministic time and randomness (API §2)."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import random as random_module
+import uuid
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, cast, overload
+from uuid import UUID
+
+import msgspec
+
+from continuum.core.loop import WorkflowLoop, current_machine
+from continuum.core.machine import Machine
+from continuum.model.restore import restorer
+from continuum.model.retry import Duration, seconds_of
+
+T = TypeVar("T")
+
+
+class RunInfo(msgspec.Struct, frozen=True):
+    """Who the running workflow is. ``correlation_id`` is the first run of its chain."""
+
+    id: UUID
+    workflow: str
+    namespace: str
+    parent_run_id: UUID | None
+    correlation_id: UUID
+    continued_from_run_id: UUID | None
+
+
+class Signal(Generic[T]):
+    """A typed mailbox name: ``approved = Signal("approved", bool)``.
+
+    Raises:
+        ValueError: the name is empty.
+    """
+
+    @overload
+    def __init__(self: Signal[object], name: str) -> None: ...
+
+    @overload
+    def __init__(self, name: str, type: type[T]) -> None: ...
+
+    def __init__(self, name: str, type: Any = object) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"a signal has a name, not {name!r}")
+        self.name = name
+        self.type = type
+        self._restore = restorer(type)
+
+    async def wait(self, timeout: Duration | None = None) -> T:
+        """Return the next payload of this mailbox, in order of arrival.
+
+        Raises:
+            TimeoutError: ``timeout`` is over, by a durable timer, and no signal had come.
+        """
+        return cast("T", await _wait(self.name, self._restore, timeout))
+
+    def __repr__(self) -> str:
+        return f"Signal({self.name!r}, {getattr(self.type, '__name__', self.type)})"
+
+
+async def wait_signal(name: str, timeout: Duration | None = None) -> Any:
+    """Return the next payload of that mailbox as it was sent; see :meth:`Signal.wait`."""
+    return await _wait(name, restorer(object), timeout)
+
+
+async def _wait(name: str, restore: Callable[[object], object], timeout: Duration | None) -> object:
+    machine = current_machine(f"wait for signal {name}")
+    return await machine.wait(name, restore, None if timeout is None else seconds_of(timeout))
+
+
+async def sleep(duration: Duration) -> None:
+    """Sleep durably: ``asyncio.sleep`` inside a workflow is the same timer."""
+    current_machine("sleep")
+    await asyncio.sleep(seconds_of(duration))
+
+
+async def sleep_until(moment: dt.datetime) -> None:
+    """Sleep durably until an aware datetime; one that is past returns at once, after a journaled timer.
+
+    Raises:
+        ValueError: the datetime has no time zone.
+    """
+    machine = current_machine("sleep_until")
+    if moment.tzinfo is None:
+        raise ValueError(f"sleep_until takes an aware datetime; give {moment!r} a tzinfo")
+    future = machine.loop.create_future()
+    until = round(moment.timestamp() * 1e6)
+    timer = machine.start_timer(None, until, _wake, (future,), None)
+    try:
+        await future
+    finally:
+        timer.cancel()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def side_effect(fn: Callable[[], T]) -> T:
+    """Run ``fn`` once, journal its result, return it; every replay returns the journaled value.
+
+    The value comes back as a payload does: plain values and containers as they are, a dataclass as a dict. What
+    ``fn`` raises is journaled too, and comes as an ``ActivityError``.
+    """
+    return cast("T", current_machine("side_effect").side_effect(fn))
+
+
+def now() -> dt.datetime:
+    """Return the time of the event being processed, in UTC: the same in every replay."""
+    return dt.datetime.fromtimestamp(current_machine("now").at / 1e6, dt.UTC)
+
+
+def today() -> dt.date:
+    """Return the UTC date of :func:`now`."""
+    return now().date()
+
+
+def uuid4() -> UUID:
+    """Return a random UUID that is the same in every replay of the run."""
+    return uuid.UUID(int=_random(current_machine("uuid4")).getrandbits(128), version=4)
+
+
+def random() -> float:
+    """Return a number from 0 up to 1 that is the same in every replay of the run."""
+    return _random(current_machine("random")).random()
+
+
+def run_info() -> RunInfo:
+    """Return who the running workflow is."""
+    run = current_machine("run_info").identity
+    return RunInfo(
+        run.run_id,
+        run.workflow,
+        run.namespace,
+        run.parent_run_id,
+        run.correlation_id,
+        run.continued_from_run_id,
+    )
+
+
+def in_workflow() -> bool:
+    """True in workflow code: client functions refuse to run there."""
+    return type(asyncio._get_running_loop()) is WorkflowLoop
+
+
+def seconds(value: float) -> dt.timedelta:
+    return dt.timedelta(seconds=value)
+
+
+def minutes(value: float) -> dt.timedelta:
+    return dt.timedelta(minutes=value)
+
+
+def hours(value: float) -> dt.timedelta:
+    return dt.timedelta(hours=value)
+
+
+def days(value: float) -> dt.timedelta:
+    return dt.timedelta(days=value)
+
+
+def _random(machine: Machine) -> random_module.Random:
+    if machine.random is None:
+        machine.random = random_module.Random(machine.identity.run_id.int)
+    return cast("random_module.Random", machine.random)

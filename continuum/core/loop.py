@@ -1,0 +1,168 @@
+"""The deterministic event loop of one run: a queue of callbacks, and timers that are durable.
+
+asyncio's own tasks, futures, locks, queues, groups and time-outs run on it unchanged (they ask a loop for little),
+and because nothing but the run's journal ever puts a callback into the queue, they do the same thing in the same
+order each time (R4). There is no selector, no thread and no clock: ``time()`` is the time of the event being
+processed, and ``call_later`` is a command to the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import AbstractEventLoop, Future, Task
+from asyncio.events import _get_running_loop, _set_running_loop
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakSet
+
+from continuum.errors import ContinuumError, DeterminismError
+
+if TYPE_CHECKING:
+    from continuum.core.machine import Machine
+
+
+class Ready:
+    """A callback that waits for its turn; what ``call_soon`` returns."""
+
+    __slots__ = ("args", "callback", "context")
+
+    def __init__(self, callback: Callable[..., object] | None, args: Any, context: Context | None) -> None:
+        self.callback, self.args, self.context = callback, args, context
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def cancelled(self) -> bool:
+        return self.callback is None
+
+
+class DurableTimer(asyncio.TimerHandle):
+    """A ``TimerHandle`` whose time is kept by the journal; ``seq`` is its ``TimerStarted``."""
+
+    __slots__ = ("seq",)
+
+    def __init__(
+        self,
+        seq: int,
+        when: float,
+        callback: Callable[..., object],
+        args: Any,
+        loop: AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        super().__init__(when, callback, args, loop, context)
+        self.seq = seq
+
+
+class WorkflowLoop(AbstractEventLoop):
+    """The loop of one run. Only :meth:`drain` runs callbacks; it ends when all of them wait."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self._ready: deque[Ready] = deque()
+        self._tasks: WeakSet[Task[Any]] | None = None
+
+    def drain(self) -> None:
+        ready = self._ready
+        outer = _get_running_loop()
+        _set_running_loop(self)
+        try:
+            while ready:
+                entry = ready.popleft()
+                callback = entry.callback
+                if callback is None:
+                    continue
+                try:
+                    if entry.context is None:
+                        callback(*entry.args)
+                    else:
+                        entry.context.run(callback, *entry.args)
+                except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a user's callback
+                    # A task stores what it raises as its end; asyncio reports the rest to the handler and goes on.
+                    self.call_exception_handler({"exception": error})
+        finally:
+            _set_running_loop(outer)
+
+    def close_all(self, root: Task[Any]) -> None:
+        """Close every coroutine that is still suspended; what their ``finally`` blocks do is inert by now."""
+        outer = _get_running_loop()
+        _set_running_loop(self)
+        try:
+            for task in (root, *(self._tasks or ())):
+                coroutine = task.get_coro()
+                if not task.done() and coroutine is not None:
+                    try:
+                        coroutine.close()
+                    except BaseException:  # noqa: BLE001 - user code on its way out cannot harm anybody
+                        continue
+        finally:
+            _set_running_loop(outer)
+            self._ready.clear()
+
+    # -- what asyncio asks of a loop
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Ready:  # type: ignore[override]
+        entry = Ready(callback, args, context)
+        self._ready.append(entry)
+        return entry
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> DurableTimer:
+        return self.machine.start_timer(max(delay, 0.0), None, callback, args, context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> DurableTimer:
+        return self.call_later(when - self.time(), callback, *args, context=context)
+
+    def _timer_handle_cancelled(self, handle: DurableTimer) -> None:
+        self.machine.cancel_timer(handle.seq)
+
+    def time(self) -> float:
+        return self.machine.at / 1e6
+
+    def create_future(self) -> Future[Any]:
+        return Future(loop=self)
+
+    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> Task[Any]:  # type: ignore[override]
+        options.pop("eager_start", None)
+        task = Task(coro, loop=self, **options)
+        if self._tasks is None:
+            self._tasks = WeakSet()
+        self._tasks.add(task)
+        return task
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """A task that nobody awaited failed, or was dropped with the run: neither changes what the run does."""
+
+    def call_soon_threadsafe(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+        raise DeterminismError("a workflow has no threads; call the thread from an activity")
+
+    def run_in_executor(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+        raise DeterminismError("run_in_executor and to_thread cannot be replayed; use an activity")
+
+
+def current_machine(what: str) -> Machine:
+    """Return the machine of the workflow that is running.
+
+    Raises:
+        ContinuumError: no workflow is running here.
+    """
+    loop = _get_running_loop()
+    if type(loop) is not WorkflowLoop:
+        raise ContinuumError(
+            f"{what} is an effect: await it inside a workflow; outside, start the workflow with continuum.start(...)"
+        )
+    return loop.machine

@@ -1,0 +1,74 @@
+"""What goes into a run's machine and what comes out of it: values between the core and its shells."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from continuum.core.call import ActivityCall
+from continuum.model.events import EventRow
+from continuum.model.run import RunState
+
+
+class Crew:
+    """The workers that may have the attempts of today: ``<boot>:<deaths>`` of the node's tree. Shared by all runs of
+    an engine, because a worker's death changes it for all."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+class RunIdentity(msgspec.Struct, frozen=True):
+    """What a run is, besides its history. ``created_at``: microseconds since the epoch, database time."""
+
+    run_id: UUID
+    workflow: str
+    namespace: str
+    created_at: int
+    correlation_id: UUID
+    parent_run_id: UUID | None = None
+    continued_from_run_id: UUID | None = None
+
+
+class Dispatch(msgspec.Struct):
+    """An attempt to let out after the commit. ``delay_s``: the back-off before it. ``idempotency_key``: the user's."""
+
+    seq: int
+    attempt: int
+    call: ActivityCall[Any]
+    args: bytes
+    idempotency_key: str | None
+    delay_s: float = 0.0
+
+
+class TimerSet(msgspec.Struct):
+    seq: int
+    delay_s: float | None
+    until: int | None
+
+
+class Step(msgspec.Struct):
+    """What the run did since the last step. ``result`` and ``error`` are payloads, set with a terminal state."""
+
+    base_seq: int
+    events: list[EventRow]
+    state: RunState
+    result: bytes | None
+    error: bytes | None
+    dispatches: list[Dispatch]
+    abandoned: list[tuple[int, int]]  # (seq, attempt) of activities that nobody awaits any more (A15)
+    timers_set: list[TimerSet]
+    timers_cleared: list[int]
+    signals_consumed: list[int]
+
+
+class PendingAttempt(msgspec.Struct, frozen=True):
+    """An activity without an end in the journal, for the recovery after a replay: its current attempt, and the crew
+    of the event that began it."""
+
+    dispatch: Dispatch
+    crew: str
