@@ -1,0 +1,107 @@
+"""The client's side: start, signal, cancel, look (API §3). Every method may raise ``JournalError``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+from uuid import UUID
+
+import msgspec
+
+from continuum.model.events import EventRow
+from continuum.model.query import Query
+from continuum.model.run import RunSeed, RunState
+from continuum.ports.journal import Lease
+
+
+class Inserted(msgspec.Struct, frozen=True, array_like=True):
+    """``token`` is set when the run was inserted leased; ``created`` is False when it existed already."""
+
+    run_id: UUID
+    created: bool
+    token: int | None = None
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's row as stored; the client makes a ``Run`` of it. Times: seconds since the epoch."""
+
+    id: UUID
+    key: str | None
+    workflow: str
+    version_hash: str | None
+    state: RunState
+    namespace: str
+    attributes: dict[str, object]
+    args: bytes
+    result: bytes | None
+    error: bytes | None
+    parent_run_id: UUID | None
+    correlation_id: UUID
+    continued_from_run_id: UUID | None
+    continued_to_run_id: UUID | None
+    created_at: float
+    started_at: float | None
+    completed_at: float | None
+    owner: str | None
+    attention: str | None
+
+
+class Ending(msgspec.Struct, frozen=True, array_like=True):
+    """Where a chain of runs stands: the last run of the chain, and its outcome if it has ended."""
+
+    run_id: UUID
+    state: RunState
+    result: bytes | None
+    error: bytes | None
+
+
+Signalled = Literal["delivered", "duplicate", "not_found", "terminal"]
+
+
+class Catalog(Protocol):
+    def insert(self, seeds: Sequence[RunSeed], *, owner: str | None = None) -> list[Inserted]:
+        """Insert runs, all or none of the transaction, due after their delay; with ``owner`` leased to it instead (L5).
+
+        A run whose id exists is not touched and comes back with ``created=False``.
+        """
+        ...
+
+    def signal(
+        self, run_id: UUID, name: str, payload: bytes, delivery_id: str | None
+    ) -> tuple[Signalled, RunState | None]:
+        """Put a signal into the run's mailbox, and wake it, in one transaction (S1). Follows ``continued_to``."""
+        ...
+
+    def cancel(
+        self, run_id: UUID, reason: str | None
+    ) -> tuple[Literal["cancelled", "not_found", "terminal"], RunState | None]:
+        """End a live run as ``cancelled``: lease, timers, tasks and unread signals go in the same transaction (K1).
+        Follows ``continued_to``. The error of the run is a ``Failure`` of type ``continuum.Cancelled`` with the reason."""
+        ...
+
+    def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
+        """Return, by the id asked for, where each chain stands; unknown ids are missing (W1)."""
+        ...
+
+    def get(self, run_id: UUID) -> RunRow | None: ...
+
+    def events(self, run_id: UUID) -> list[EventRow]: ...
+
+    def query(self, query: Query) -> list[RunRow]:
+        """Return at most ``query.limit + 1`` rows, by which the client knows that there is a next page."""
+        ...
+
+    def set_attributes(self, run_id: UUID, attributes: Mapping[str, object]) -> bool:
+        """Merge in SQL (Q2); False if there is no such run."""
+        ...
+
+    def register_workflows(self, versions: Sequence[tuple[str, str]]) -> None:
+        """Note that a node has loaded these (workflow, version_hash)."""
+        ...
+
+    def workflows(self) -> list[str]:
+        """Names of the workflows that some node has registered."""
+        ...
+
+
+__all__ = ["Catalog", "Ending", "Inserted", "Lease", "RunRow", "Signalled"]

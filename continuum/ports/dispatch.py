@@ -1,0 +1,96 @@
+"""Who owns what: owners and their liveness, claims of runs and of tasks (chapters L and B).
+
+An owner is live while its row has not expired. Every method may raise ``JournalError``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from continuum.ports.journal import ClaimedRun, TaskOutcome
+
+
+class ClaimedTask(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt taken from a task row, durable as started before it runs (A1)."""
+
+    run_id: UUID
+    seq: int
+    attempt: int
+    activity: str
+    args: bytes
+    queue: str
+    timeout_s: float | None = None
+    idempotency_key: str | None = None
+
+
+class Woken(msgspec.Struct, frozen=True, array_like=True):
+    """A run that got mail, and its live owner; None: nobody owns it, and it is due for any dispatcher now."""
+
+    run_id: UUID
+    owner: str | None
+
+
+class Due(msgspec.Struct, frozen=True, array_like=True):
+    """Seconds until the next run or task can be claimed, None for none in sight; 0 or less: now."""
+
+    run_in_s: float | None
+    task_in_s: float | None
+
+
+class Dispatch(Protocol):
+    def register(self, owner: str, node: str, address: str, ttl_s: float) -> float:
+        """Insert (or renew) the owner's row; return the database's time, seconds since the epoch."""
+        ...
+
+    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+        """Renew the owner's row; return the database's time, or None if the row is gone or was expired: the owner
+        may have lost its runs, must drop them and register anew under another incarnation."""
+        ...
+
+    def retire(self, owners: Sequence[str]) -> None:
+        """Declare these owners dead: their runs may be claimed at once, their claimed tasks become lost."""
+        ...
+
+    def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
+        """Lease up to ``limit`` runs to ``owner``: live, due, without a live owner, oldest due first (B1, B2).
+
+        Runs of dead owners count as due. Rows locked by others are skipped. Committed asynchronously: a claim lost
+        in a database crash is a claim that never was. Nothing is claimed for an owner that is not live itself.
+        """
+        ...
+
+    def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
+        """Take up to ``limit`` due tasks of these queues for ``claimer`` (a registered owner)."""
+        ...
+
+    def assign_task(self, claimer: str, keys: Sequence[tuple[UUID, int, int]], worker: str) -> None:
+        """Note which worker incarnation runs claimed tasks ((run, seq, attempt) each)."""
+        ...
+
+    def return_tasks(self, claimer: str, keys: Sequence[tuple[UUID, int, int]]) -> None:
+        """Put claimed tasks back that never reached a worker: queued, due now, same attempt."""
+        ...
+
+    def offer_outcomes(self, outcomes: Sequence[TaskOutcome]) -> list[Woken]:
+        """Store how attempts ended where the runs' owners find it, in the task row (made if there is none).
+
+        Ignored for a run that is not live, and for an attempt older than the row's (A7). Wakes the runs.
+        """
+        ...
+
+    def lose_tasks(self, claimer: str, worker: str | None) -> list[Woken]:
+        """The worker (None: every worker) of this claimer died: its running tasks end as failed attempts of type
+        ``continuum.WorkerDied`` (A4). Wakes the runs."""
+        ...
+
+    def lose_orphans(self) -> list[Woken]:
+        """The same for the tasks of every claimer that is not live."""
+        ...
+
+    def next_due(self, queues: Sequence[str]) -> Due:
+        """Return how long a dispatcher of these queues may wait; runs of live owners do not count."""
+        ...

@@ -1,0 +1,161 @@
+"""The engine's side of the journal: load, commit, give back.
+
+Protocol of a lease::
+
+    Dispatch.claim ──► Journal.load (only a run with history) ──► commit* ──► commit(end) | release
+
+Every write names the lease (run, token) and the sequence it continues; a run whose lease, state or sequence does
+not match is left out of the write, whole, and is missing from the answer (L1). So a stale writer changes nothing, and
+a commit whose answer was lost can be asked again without doubling an event: the second time its ``base_seq`` is old.
+
+All durations are seconds; all moments are decided by the database's clock (L3).
+Every method may raise ``JournalError``: then nothing is known about what happened, and the caller asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+import msgspec
+
+from continuum.model.events import EventRow
+from continuum.model.run import RunState
+
+
+class Lease(msgspec.Struct, frozen=True, array_like=True):
+    run_id: UUID
+    token: int
+
+
+class ClaimedRun(msgspec.Struct, frozen=True, array_like=True):
+    """A run that was leased just now. ``fresh``: it never had an owner before, so it has no history.
+    ``created_at``: seconds since the epoch. ``previous_owner``: who held it last, if anybody."""
+
+    run_id: UUID
+    token: int
+    fresh: bool
+    workflow: str
+    version_hash: str | None
+    args: bytes
+    namespace: str
+    created_at: float
+    correlation_id: UUID
+    parent_run_id: UUID | None = None
+    continued_from_run_id: UUID | None = None
+    previous_owner: str | None = None
+
+
+class SignalRow(msgspec.Struct, frozen=True, array_like=True):
+    id: int
+    name: str
+    payload: bytes
+
+
+class TaskOutcome(msgspec.Struct, frozen=True, array_like=True):
+    """How an attempt ended: ``payload`` is a value's payload if ``ok``, else an encoded ``Failure``."""
+
+    run_id: UUID
+    seq: int  # of the ActivityScheduled
+    attempt: int
+    ok: bool
+    payload: bytes
+    timed_out: bool = False
+
+
+class Mail(msgspec.Struct, frozen=True, array_like=True):
+    """What waits for a run in the database: signals not consumed (in order of arrival), outcomes of its
+    tasks, and the timers (by seq) that are due."""
+
+    run_id: UUID
+    signals: tuple[SignalRow, ...] = ()
+    outcomes: tuple[TaskOutcome, ...] = ()
+    due_timers: tuple[int, ...] = ()
+
+
+class LoadedRun(msgspec.Struct, frozen=True, array_like=True):
+    run: ClaimedRun
+    events: tuple[EventRow, ...]
+    mail: Mail
+    open_tasks: tuple[int, ...] = ()  # seqs whose current attempt stands in a task row, queued or running
+
+
+class TimerRow(msgspec.Struct, frozen=True, array_like=True):
+    """A timer to set: after ``delay_s`` from this commit, or at ``until`` (microseconds since the epoch)."""
+
+    seq: int
+    delay_s: float | None = None
+    until: int | None = None
+
+
+class TaskRow(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt to put into the database because it waits or travels; due ``delay_s`` after this commit."""
+
+    seq: int
+    attempt: int
+    activity: str
+    args: bytes
+    queue: str
+    delay_s: float = 0.0
+    timeout_s: float | None = None
+    idempotency_key: str | None = None
+
+
+class RunCommit(msgspec.Struct, array_like=True):
+    """All that one step of a run changes. ``base_seq`` is the seq of the last event committed before, 0 for none."""
+
+    run_id: UUID
+    token: int
+    base_seq: int
+    events: Sequence[EventRow]
+    state: RunState
+    result: bytes | None = None  # payload of the value when completed
+    error: bytes | None = None  # encoded Failure when failed
+    timers_set: Sequence[TimerRow] = ()
+    timers_cleared: Sequence[int] = ()
+    signals_consumed: Sequence[int] = ()  # SignalRow ids
+    tasks_set: Sequence[TaskRow] = ()  # replaces the row of the same seq if that holds an earlier attempt
+    tasks_cleared: Sequence[int] = ()
+
+
+class Release(msgspec.Struct, frozen=True, array_like=True):
+    """A lease given back. ``due_in_s``: when a dispatcher may take the run again, None: when something wakes it.
+    ``attention``: why it was parked, for ``run show`` (None clears it)."""
+
+    run_id: UUID
+    token: int
+    due_in_s: float | None
+    attention: str | None = None
+
+
+class Journal(Protocol):
+    """What an engine asks of the database for the runs it owns."""
+
+    def load(self, leases: Sequence[Lease]) -> list[LoadedRun]:
+        """Return the runs still held under these leases, with history and mail; others are left out."""
+        ...
+
+    def mail(self, leases: Sequence[Lease]) -> list[Mail]:
+        """Return the mail of the runs still held and live (an empty Mail too); the others are lost to this owner."""
+        ...
+
+    def commit(self, batch: Sequence[RunCommit]) -> set[UUID]:
+        """Write all steps of ``batch`` in one transaction; return the runs for which it was done.
+
+        A terminal state clears the lease, timers, open tasks and unread signals of the run in the same transaction.
+        At most one element per run.
+        """
+        ...
+
+    def release(self, releases: Sequence[Release]) -> None:
+        """Give leases back (L7): state becomes ``suspended`` unless the run is due at once; stale ones are ignored.
+
+        A run with unread mail or a due timer is due at once whatever ``due_in_s`` says: nothing that came between the
+        owner's last look and this may wait for a scan.
+        """
+        ...
+
+    def leased_since(self, owner: str, token: int) -> list[Lease]:
+        """Return this owner's live leases with a larger token: those that a lost message never announced."""
+        ...

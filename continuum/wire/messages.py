@@ -1,0 +1,202 @@
+"""What processes of a node say to each other: tagged, versioned, in batches.
+
+Messages are hints or work, never the authority (M4): each can be lost, doubled, late, or out of order, and the
+tables still hold the same facts. ``RELIABLE`` ones are sent again by the :mod:`continuum.wire.post` until their
+receiver has them, because their loss would cost a scan interval.
+
+A run is named by the 16 bytes of its id; an attempt by ``Key`` = (run, seq of ActivityScheduled, attempt).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from continuum.errors import WireError
+from continuum.ports.journal import ClaimedRun
+
+VERSION = 1
+Key = tuple[bytes, int, int]
+
+
+class Execute(msgspec.Struct, frozen=True, array_like=True, tag="x", gc=False):
+    """engine | dispatcher → worker: run this attempt. Its durable record is committed."""
+
+    run: bytes
+    seq: int
+    attempt: int
+    activity: str
+    args: bytes
+    timeout_s: float | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def key(self) -> Key:
+        return (self.run, self.seq, self.attempt)
+
+
+class Finished(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
+    """worker → who sent Execute: ``payload`` is a value's payload if ``ok``, else an encoded ``Failure``."""
+
+    run: bytes
+    seq: int
+    attempt: int
+    ok: bool
+    payload: bytes
+    timed_out: bool = False
+    retryable: bool = True
+
+    @property
+    def key(self) -> Key:
+        return (self.run, self.seq, self.attempt)
+
+
+class Settled(msgspec.Struct, frozen=True, array_like=True, tag="s", gc=False):
+    """engine | dispatcher → worker: these results are durable, or nobody wants them; forget them."""
+
+    keys: list[Key]
+
+
+class Disowned(msgspec.Struct, frozen=True, array_like=True, tag="d", gc=False):
+    """engine → worker: I do not own these runs; put the results into the database (A8)."""
+
+    keys: list[Key]
+
+
+class Abandon(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
+    """engine → worker: stop these attempts, nobody waits for them (A15); no result is expected."""
+
+    keys: list[Key]
+
+
+class WorkerReady(msgspec.Struct, frozen=True, array_like=True, tag="w"):
+    """worker → engines, dispatcher: at start, when its window changes, and now and then.
+
+    ``window``: how many attempts the receiver may have at this worker at once (its credit)."""
+
+    queues: tuple[str, ...]
+    window: int
+    running: int
+    stopping: bool = False
+
+
+class Recover(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """engine → worker: which of these attempts do you hold? From now on their results go to me."""
+
+    keys: list[Key]
+
+
+class Recovered(msgspec.Struct, frozen=True, array_like=True, tag="R"):
+    """worker → engine: of the keys asked for, the ones it holds (running, queued or finished), and the ones it
+    has never seen or already stored in the database."""
+
+    held: list[Key]
+    unknown: list[Key]
+    stored: list[Key]
+
+
+class EngineReady(msgspec.Struct, frozen=True, array_like=True, tag="e"):
+    """engine → everybody: at start, on change and now and then. ``owner``: the owner under which it holds leases;
+    ``free``: how many more runs it takes, 0 while draining."""
+
+    owner: str
+    free: int
+
+
+class Assign(msgspec.Struct, frozen=True, array_like=True, tag="A"):
+    """dispatcher → engine: these runs are leased to you."""
+
+    owner: str
+    runs: list[ClaimedRun]
+
+
+class Wake(msgspec.Struct, frozen=True, array_like=True, tag="k"):
+    """router | dispatcher → engine: these runs have mail in the database, or were cancelled."""
+
+    runs: list[bytes]
+
+
+class Look(msgspec.Struct, frozen=True, array_like=True, tag="l"):
+    """router | engine | timer → dispatcher: something can be claimed now (runs, tasks or both)."""
+
+    runs: bool = True
+    tasks: bool = False
+
+
+class TimersSet(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+    """engine → timer: (run, seq, seconds until due), committed."""
+
+    timers: list[tuple[bytes, int, float]]
+
+
+class TimersFired(msgspec.Struct, frozen=True, array_like=True, tag="T"):
+    """timer → engine: (run, seq), due by the database's clock."""
+
+    timers: list[tuple[bytes, int]]
+
+
+class RunsEnded(msgspec.Struct, frozen=True, array_like=True, tag="E"):
+    """engine → router: these runs ended in a commit; tell the clients that wait."""
+
+    runs: list[bytes]
+
+
+Message = (
+    Execute
+    | Finished
+    | Settled
+    | Disowned
+    | Abandon
+    | WorkerReady
+    | Recover
+    | Recovered
+    | EngineReady
+    | Assign
+    | Wake
+    | Look
+    | TimersSet
+    | TimersFired
+    | RunsEnded
+)
+RELIABLE: frozenset[type[Message]] = frozenset(
+    {Execute, Finished, Settled, Disowned, Abandon, Recover, Recovered, Assign}
+)
+
+
+class Parcel(msgspec.Struct, array_like=True):
+    """One datagram between two processes. ``to`` is the receiver's incarnation, "" for whoever has the name.
+
+    ``number`` > 0 asks for an acknowledgement; ``acks`` are numbers received from the receiver of this parcel.
+    """
+
+    version: int
+    sender: str  # process name, such as "engine-1"
+    incarnation: str
+    to: str
+    number: int
+    acks: list[int]
+    messages: list[Message]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Parcel)
+
+
+def encode_parcel(parcel: Parcel) -> bytes:
+    return _encoder.encode(parcel)
+
+
+def decode_parcel(data: bytes) -> Parcel:
+    """Return the parcel in ``data``.
+
+    Raises:
+        WireError: it is none, or of another version; the receiver counts it and goes on.
+    """
+    try:
+        parcel = _decoder.decode(data)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise WireError(f"not a parcel of version {VERSION}: {error}") from error
+    if parcel.version != VERSION:
+        raise WireError(
+            f"a parcel of version {parcel.version}, this process reads {VERSION}; restart the node"
+        )
+    return parcel

@@ -1,0 +1,129 @@
+"""Datagrams between the processes of a node over ZeroMQ ipc sockets, and the poll that waits for them.
+
+    PULL bound at <run dir>/<own name>      what the others send
+    PUSH per peer                           what we send: never blocks, and queues no more than so much
+
+A PUSH socket queues while its peer starts, which saves the first hints and the time until they are repeated. It
+does not outlive the peer: `disconnect` drops the queue when the supervisor says that the process is dead, and
+what was queued a moment too long is addressed to the dead incarnation, which the next one does not read.
+
+Awaiting every message costs several times what draining a batch after one poll does, so there is no event loop
+here: `wait`, then `drain`. Order within one pair of processes is kept; delivery is not promised to anybody.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import zmq
+
+from continuum.errors import NodeError
+
+QUEUE_PARCELS_MAX = 1000  # per peer and direction; beyond it parcels are dropped, and sent again by the post
+RECONNECT_MS = 20  # while a peer starts
+PARCEL_BYTES_MAX = 512 * 2**20  # a parcel of the most messages with the largest payloads is smaller
+DRAIN_PARCELS_MAX = 256  # at once, so that the role's tick and the liveness ping get their turn
+SOCKET_PATH_BYTES_MAX = 103  # sun_path has 104 on macOS, 108 on Linux, with the final NUL
+_WAIT_S_MAX = 3600.0
+_LINGER_MS = 200  # at a graceful end: what was sent a moment ago still leaves
+
+
+class ZmqTransport:
+    """The ``Transport`` of one process, for one thread. ``run_dir`` is a folder that only its user may enter.
+
+    Raises:
+        NodeError: the socket cannot be bound.
+    """
+
+    def __init__(self, run_dir: Path, name: str) -> None:
+        self._run_dir = run_dir
+        self._context = zmq.Context()
+        self._poller = zmq.Poller()
+        self._peers: dict[str, zmq.Socket[bytes]] = {}
+        self._gone: set[str] = set()
+        self._pull: zmq.Socket[bytes] = self._context.socket(zmq.PULL)
+        self._pull.setsockopt(zmq.RCVHWM, QUEUE_PARCELS_MAX)
+        self._pull.setsockopt(zmq.MAXMSGSIZE, PARCEL_BYTES_MAX)
+        try:
+            self._pull.bind(self._address(name))
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise NodeError(
+                f"cannot open the socket {run_dir / name}: {error.strerror}; check the permissions of its folder"
+            ) from error
+        self._poller.register(self._pull, zmq.POLLIN)
+
+    def connect(self, to: str) -> None:
+        """Open the way to this process, which need not be there yet; again: no effect.
+
+        ``send`` does it too, unless the process was disconnected.
+        """
+        self._gone.discard(to)
+        if to not in self._peers:
+            push: zmq.Socket[bytes] = self._context.socket(zmq.PUSH)
+            push.setsockopt(zmq.SNDHWM, QUEUE_PARCELS_MAX)
+            push.setsockopt(zmq.LINGER, 0)
+            push.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+            push.connect(self._address(to))
+            self._peers[to] = push
+
+    def disconnect(self, to: str) -> None:
+        """Drop what waits for this process, which is dead; whoever takes its name gets none of it.
+
+        What is sent to the name before the next ``connect`` is dropped.
+        """
+        self._gone.add(to)
+        push = self._peers.pop(to, None)
+        if push is not None:
+            push.close(linger=0)
+
+    def send(self, to: str, data: bytes) -> bool:
+        """Send one datagram; False if the process is dead, or the queue for it full."""
+        push = self._peers.get(to)
+        if push is None:
+            if to in self._gone:
+                return False
+            self.connect(to)
+            push = self._peers[to]
+        try:
+            push.send(data, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def drain(self) -> list[bytes]:
+        """Return what has arrived, at most `DRAIN_PARCELS_MAX`, without waiting."""
+        receive = self._pull.recv
+        parcels: list[bytes] = []
+        with suppress(zmq.Again):
+            while len(parcels) < DRAIN_PARCELS_MAX:
+                parcels.append(receive(zmq.NOBLOCK))
+        return parcels
+
+    def watch(self, descriptor: int) -> None:
+        """Let ``wait`` return when this descriptor can be read."""
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Take a descriptor back, before it is closed."""
+        self._poller.unregister(descriptor)
+
+    def wait(self, timeout_s: float) -> set[int]:
+        """Wait until parcels arrive, a watched descriptor can be read, or the time is over; return the descriptors.
+
+        A descriptor whose other end is gone counts as readable.
+        """
+        timeout_ms = math.ceil(min(max(timeout_s, 0.0), _WAIT_S_MAX) * 1000)
+        return {ready for ready, _events in self._poller.poll(timeout_ms) if isinstance(ready, int)}
+
+    def close(self) -> None:
+        """Give what was sent a moment to leave, then close."""
+        self._context.destroy(linger=_LINGER_MS)
+
+    def _address(self, name: str) -> str:
+        path = self._run_dir / name
+        assert len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX, f"{path} is too long for a socket"
+        return f"ipc://{path}"
