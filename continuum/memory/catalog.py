@@ -1,0 +1,146 @@
+"""The client's side, in memory: start, signal, cancel, look (see ``ports/catalog.py``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from uuid import UUID
+
+from continuum.memory.database import Database
+from continuum.memory.query import page
+from continuum.memory.tables import RunRecord, encode_failure
+from continuum.model.events import EventRow, Failure
+from continuum.model.query import Query
+from continuum.model.run import RunSeed, RunState
+from continuum.ports.catalog import Ending, Inserted, RunRow, Signalled
+from continuum.ports.journal import SignalRow
+from continuum.ports.mailbox import Notice
+
+
+class MemoryCatalog:
+    """The ``Catalog`` port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def insert(self, seeds: Sequence[RunSeed], *, owner: str | None = None) -> list[Inserted]:
+        with self._database.transaction("insert") as transaction:
+            tables, inserted = transaction.tables, []
+            for seed in seeds:
+                if seed.id in tables.runs:
+                    inserted.append(Inserted(seed.id, False))
+                    continue
+                run = RunRecord(
+                    seed, _as_json(seed.attributes), transaction.now, transaction.now + seed.delay_s
+                )
+                tables.runs[run.id] = tables.live[run.id] = run
+                inserted.append(Inserted(run.id, True, None if owner is None else tables.lease(run, owner)))
+                if owner is None:
+                    transaction.notify(Notice("due"))
+            return inserted
+
+    def signal(
+        self, run_id: UUID, name: str, payload: bytes, delivery_id: str | None
+    ) -> tuple[Signalled, RunState | None]:
+        with self._database.transaction("signal") as transaction:
+            run = transaction.tables.last_of_chain(run_id)
+            if run is None:
+                return "not_found", None
+            if not run.live:
+                return "terminal", run.state
+            if delivery_id is not None:
+                if delivery_id in run.deliveries:
+                    return "duplicate", run.state
+                run.deliveries.add(delivery_id)
+            signal_id = next(transaction.tables.signal_ids)
+            run.signals[signal_id] = SignalRow(signal_id, name, payload)
+            transaction.notify_mail(run.id, transaction.tables.wake(run))
+            return "delivered", run.state
+
+    def cancel(
+        self, run_id: UUID, reason: str | None
+    ) -> tuple[Literal["cancelled", "not_found", "terminal"], RunState | None]:
+        with self._database.transaction("cancel") as transaction:
+            run = transaction.tables.last_of_chain(run_id)
+            if run is None:
+                return "not_found", None
+            if not run.live:
+                return "terminal", run.state
+            owner = transaction.tables.live_owner(run)
+            if owner is not None:
+                transaction.notify_mail(run.id, owner)
+            run.error = encode_failure(Failure("continuum.Cancelled", reason or ""))
+            transaction.tables.end(run, "cancelled")
+            transaction.ended = (run.id,)
+            return "cancelled", run.state
+
+    def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
+        with self._database.transaction("endings") as transaction:
+            last = {run_id: transaction.tables.last_of_chain(run_id) for run_id in run_ids}
+            return {
+                run_id: Ending(run.id, run.state, run.result, run.error)
+                for run_id, run in last.items()
+                if run is not None
+            }
+
+    def get(self, run_id: UUID) -> RunRow | None:
+        with self._database.transaction("get") as transaction:
+            run = transaction.tables.runs.get(run_id)
+            return None if run is None else _row(run)
+
+    def events(self, run_id: UUID) -> list[EventRow]:
+        with self._database.transaction("events") as transaction:
+            run = transaction.tables.runs.get(run_id)
+            return [] if run is None else list(run.events)
+
+    def query(self, query: Query) -> list[RunRow]:
+        with self._database.transaction("query") as transaction:
+            return page(query, [_row(run) for run in transaction.tables.runs.values()])
+
+    def set_attributes(self, run_id: UUID, attributes: Mapping[str, object]) -> bool:
+        with self._database.transaction("set_attributes") as transaction:
+            run = transaction.tables.runs.get(run_id)
+            if run is None:
+                return False
+            run.attributes |= _as_json(attributes)
+            return True
+
+    def register_workflows(self, versions: Sequence[tuple[str, str]]) -> None:
+        with self._database.transaction("register_workflows") as transaction:
+            transaction.tables.workflows.update(versions)
+
+    def workflows(self) -> list[str]:
+        with self._database.transaction("workflows") as transaction:
+            return sorted({workflow for workflow, _ in transaction.tables.workflows})
+
+
+def _as_json(attributes: Mapping[str, object]) -> dict[str, object]:
+    """Return the attributes as a database gives them back: tuples as lists, nothing shared."""
+    copied: dict[str, object] = json.loads(json.dumps(dict(attributes)))
+    return copied
+
+
+def _row(run: RunRecord) -> RunRow:
+    seed = run.seed
+    return RunRow(
+        id=run.id,
+        key=seed.key,
+        workflow=seed.workflow,
+        version_hash=seed.version_hash,
+        state=run.state,
+        namespace=seed.namespace,
+        attributes=_as_json(run.attributes),
+        args=seed.args,
+        result=run.result,
+        error=run.error,
+        parent_run_id=seed.parent_run_id,
+        correlation_id=seed.correlation_id or run.id,
+        continued_from_run_id=seed.continued_from_run_id,
+        continued_to_run_id=run.continued_to,
+        created_at=run.created_at,
+        started_at=run.started_at,
+        completed_at=run.completed_at,
+        owner=run.owner,
+        attention=run.attention,
+    )

@@ -1,0 +1,180 @@
+"""Owners, claims of runs and of tasks, outcomes, in memory (see ``ports/dispatch.py``).
+
+The life of a task row::
+
+    queued ──claim_tasks──► running(claimed_by) ──assign_task──► running(claimed_by, worker)
+       ▲                       │        │                            │
+       └─────return_tasks──────┘        └──lose_tasks, lose_orphans──┴──offer_outcomes──► done(outcome) = mail
+
+A row goes when the run's next step clears or replaces it, or when the run ends. An attempt number is part of
+every key: what is said of an older attempt than the row's is not heard (A7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from continuum.memory.database import Database, Transaction
+from continuum.memory.journal import claimed_run
+from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
+from continuum.ports.dispatch import ClaimedTask, Due, Woken
+from continuum.ports.journal import ClaimedRun, TaskOutcome
+from continuum.ports.mailbox import Notice
+
+TaskKey = tuple[UUID, int, int]
+
+
+class MemoryDispatch:
+    """The ``Dispatch`` port."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(self, owner: str, node: str, address: str, ttl_s: float) -> float:
+        with self._database.transaction("register") as transaction:
+            transaction.tables.owners[owner] = OwnerRecord(node, address, transaction.now + ttl_s)
+            return transaction.now
+
+    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+        with self._database.transaction("heartbeat") as transaction:
+            if not transaction.tables.is_live(owner):
+                return None
+            transaction.tables.owners[owner].expires_at = transaction.now + ttl_s
+            return transaction.now
+
+    def retire(self, owners: Sequence[str]) -> None:
+        with self._database.transaction("retire") as transaction:
+            for owner in owners:
+                transaction.tables.owners.pop(owner, None)
+            transaction.notify(Notice("due"))
+
+    def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
+        with self._database.transaction("claim") as transaction:
+            tables = transaction.tables
+            if not tables.is_live(owner):
+                return []
+            due = [
+                (at, run.id) for run in tables.live.values() if (at := tables.claimable_at(run)) is not None
+            ]
+            oldest_first = sorted(entry for entry in due if entry[0] <= transaction.now)
+            return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
+
+    def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
+        with self._database.transaction("claim_tasks") as transaction:
+            if not transaction.tables.is_live(claimer):
+                return []
+            queued = [(task.due_at, run.id, task.seq) for run, task in _queued(transaction.tables, queues)]
+            oldest_first = sorted(entry for entry in queued if entry[0] <= transaction.now)
+            return [
+                _claim_task(transaction.tables.live[run_id], seq, claimer)
+                for _, run_id, seq in oldest_first[:limit]
+            ]
+
+    def assign_task(self, claimer: str, keys: Sequence[TaskKey], worker: str) -> None:
+        with self._database.transaction("assign_task") as transaction:
+            for task in _claimed(transaction.tables, claimer, keys):
+                task.worker = worker
+
+    def return_tasks(self, claimer: str, keys: Sequence[TaskKey]) -> None:
+        with self._database.transaction("return_tasks") as transaction:
+            for task in _claimed(transaction.tables, claimer, keys):
+                task.state, task.claimed_by, task.worker = "queued", None, None
+                task.due_at = transaction.now
+                transaction.notify(Notice("task"))
+
+    def offer_outcomes(self, outcomes: Sequence[TaskOutcome]) -> list[Woken]:
+        with self._database.transaction("offer_outcomes") as transaction:
+            tables = transaction.tables
+            stored: dict[UUID, RunRecord] = {}
+            for outcome in outcomes:
+                run = tables.live.get(outcome.run_id)
+                if run is not None and _store(run, outcome, transaction.now):
+                    stored[run.id] = run
+            return [Woken(run.id, tables.wake(run)) for run in stored.values()]
+
+    def lose_tasks(self, claimer: str, worker: str | None) -> list[Woken]:
+        def lost(task: TaskRecord) -> bool:
+            return task.claimed_by == claimer and worker in (None, task.worker)
+
+        with self._database.transaction("lose_tasks") as transaction:
+            return _lose(transaction, lost)
+
+    def lose_orphans(self) -> list[Woken]:
+        with self._database.transaction("lose_orphans") as transaction:
+            return _lose(transaction, lambda task: not transaction.tables.is_live(task.claimed_by))
+
+    def next_due(self, queues: Sequence[str]) -> Due:
+        with self._database.transaction("next_due") as transaction:
+            tables, now = transaction.tables, transaction.now
+            runs = [at for run in tables.live.values() if (at := tables.claimable_at(run)) is not None]
+            tasks = [task.due_at for _, task in _queued(tables, queues)]
+            return Due(min(runs) - now if runs else None, min(tasks) - now if tasks else None)
+
+
+def _claim(tables: Tables, run: RunRecord, owner: str) -> ClaimedRun:
+    fresh = run.token is None
+    tables.unlease(run)
+    tables.lease(run, owner)
+    return claimed_run(run, fresh=fresh)
+
+
+def _queued(tables: Tables, queues: Sequence[str]) -> list[tuple[RunRecord, TaskRecord]]:
+    return [
+        (run, task)
+        for run in tables.live.values()
+        for task in run.tasks.values()
+        if task.state == "queued" and task.queue in queues
+    ]
+
+
+def _claim_task(run: RunRecord, seq: int, claimer: str) -> ClaimedTask:
+    task = run.tasks[seq]
+    task.state, task.claimed_by, task.worker = "running", claimer, None
+    return ClaimedTask(
+        run.id,
+        seq,
+        task.attempt,
+        task.activity,
+        task.args,
+        task.queue,
+        task.timeout_s,
+        task.idempotency_key,
+    )
+
+
+def _claimed(tables: Tables, claimer: str, keys: Sequence[TaskKey]) -> list[TaskRecord]:
+    """Return the rows of these attempts that ``claimer`` holds; others are none of its business."""
+    rows = []
+    for run_id, seq, attempt in keys:
+        run = tables.live.get(run_id)
+        task = run.tasks.get(seq) if run is not None else None
+        if (
+            task is not None
+            and task.state == "running"
+            and (task.claimed_by, task.attempt) == (claimer, attempt)
+        ):
+            rows.append(task)
+    return rows
+
+
+def _store(run: RunRecord, outcome: TaskOutcome, now: float) -> bool:
+    """Put the outcome into its task's row; say whether it was taken: an attempt's first outcome stays."""
+    task = run.tasks.get(outcome.seq)
+    if task is None or task.attempt < outcome.attempt:
+        task = TaskRecord(outcome.seq, outcome.attempt, "", b"", "", now, None, None)
+        run.tasks[outcome.seq] = task
+    if task.attempt > outcome.attempt or task.state == "done":
+        return False
+    task.state, task.outcome = "done", outcome
+    return True
+
+
+def _lose(transaction: Transaction, lost: Callable[[TaskRecord], bool]) -> list[Woken]:
+    woken = []
+    for run in transaction.tables.live.values():
+        tasks = [task for task in run.tasks.values() if task.state == "running" and lost(task)]
+        if tasks:
+            transaction.tables.lose(run, tasks)
+            woken.append(Woken(run.id, transaction.tables.wake(run)))
+    return woken

@@ -1,0 +1,87 @@
+"""A batch of steps as the array parameters of ``commit_events`` and ``commit``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from continuum.ports.journal import RunCommit
+from continuum.postgres.arrays import (
+    bigints,
+    byteas,
+    doubles,
+    nullable_bigints,
+    smallints,
+    texts,
+    uuids,
+)
+from continuum.postgres.session import Parameters
+
+
+def is_plain(step: RunCommit) -> bool:
+    """Say whether the step is events and the run's row, and touches no other table."""
+    return not (
+        step.timers_set
+        or step.timers_cleared
+        or step.signals_consumed
+        or step.tasks_set
+        or step.tasks_cleared
+    )
+
+
+def events_of(steps: Sequence[RunCommit]) -> Parameters:
+    """Return the parameters of ``commit_events``; ``steps`` are in the order of their run ids."""
+    events = [event for step in steps for event in step.events]
+    return {
+        "runs": uuids([step.run_id for step in steps]),
+        "tokens": bigints([step.token for step in steps]),
+        "bases": bigints([step.base_seq for step in steps]),
+        "lasts": bigints([step.base_seq + len(step.events) for step in steps]),
+        "states": texts([step.state for step in steps]),
+        "results": byteas([step.result for step in steps]),
+        "errors": byteas([step.error for step in steps]),
+        "event_runs": uuids([step.run_id for step in steps for _ in step.events]),
+        "event_seqs": bigints([event.seq for event in events]),
+        "event_kinds": smallints([event.kind for event in events]),
+        "event_payloads": byteas([event.payload for event in events]),
+    }
+
+
+def rows_of(steps: Sequence[RunCommit]) -> Parameters:
+    """Return the parameters of ``commit``; ``steps`` are in the order of their run ids."""
+    return {**events_of(steps), **_timers(steps), **_signals(steps), **_tasks(steps)}
+
+
+def _timers(steps: Sequence[RunCommit]) -> Parameters:
+    timers = [timer for step in steps for timer in step.timers_set]
+    return {
+        "timer_runs": uuids([step.run_id for step in steps for _ in step.timers_set]),
+        "timer_seqs": bigints([timer.seq for timer in timers]),
+        "timer_delays": doubles([timer.delay_s for timer in timers]),
+        "timer_untils": nullable_bigints([timer.until for timer in timers]),
+        "cleared_runs": uuids([step.run_id for step in steps for _ in step.timers_cleared]),
+        "cleared_seqs": bigints([seq for step in steps for seq in step.timers_cleared]),
+    }
+
+
+def _signals(steps: Sequence[RunCommit]) -> Parameters:
+    return {
+        "read_runs": uuids([step.run_id for step in steps for _ in step.signals_consumed]),
+        "read_ids": bigints([signal_id for step in steps for signal_id in step.signals_consumed]),
+    }
+
+
+def _tasks(steps: Sequence[RunCommit]) -> Parameters:
+    tasks = [task for step in steps for task in step.tasks_set]
+    return {
+        "task_runs": uuids([step.run_id for step in steps for _ in step.tasks_set]),
+        "task_seqs": bigints([task.seq for task in tasks]),
+        "task_attempts": bigints([task.attempt for task in tasks]),
+        "task_activities": texts([task.activity for task in tasks]),
+        "task_args": byteas([task.args for task in tasks]),
+        "task_queues": texts([task.queue for task in tasks]),
+        "task_delays": doubles([task.delay_s for task in tasks]),
+        "task_timeouts": doubles([task.timeout_s for task in tasks]),
+        "task_keys": texts([task.idempotency_key for task in tasks]),
+        "done_runs": uuids([step.run_id for step in steps for _ in step.tasks_cleared]),
+        "done_seqs": bigints([seq for step in steps for seq in step.tasks_cleared]),
+    }

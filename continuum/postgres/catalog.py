@@ -1,0 +1,162 @@
+"""The client's side, on PostgreSQL: start, signal, cancel, look (see ``ports/catalog.py``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+import psycopg
+from psycopg import ClientCursor, sql
+from psycopg.rows import tuple_row
+
+from continuum.errors import JournalError
+from continuum.model.events import EventRow, Failure
+from continuum.model.query import Query
+from continuum.model.run import LIVE_STATES, RunSeed, RunState
+from continuum.ports.catalog import Ending, Inserted, RunRow, Signalled
+from continuum.postgres import arrays
+from continuum.postgres.arrays import byteas, doubles, nullable_uuids, texts, uuids
+from continuum.postgres.query import clauses_of
+from continuum.postgres.session import Parameters, Row, Session, reason_of, statement
+
+_CHAIN_GROWS_MAX = 100  # how often a chain may grow between a look at its end and the lock on it
+
+
+class PostgresCatalog:
+    """The ``Catalog`` port. One per thread, as its session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def insert(self, seeds: Sequence[RunSeed], *, owner: str | None = None) -> list[Inserted]:
+        if owner is None:
+            rows = self._session.rows("insert", _seeds(seeds))
+        else:
+            rows = self._session.rows("insert_leased", {**_seeds(seeds), "owner": owner})
+        return _inserted(seeds, rows)
+
+    def insert_with(self, connection: psycopg.Connection[Any], seeds: Sequence[RunSeed]) -> list[Inserted]:
+        """Insert runs by the caller's connection, in the caller's transaction if one is open, else in one of its own.
+
+        The connection's ``search_path`` names another schema than ours: it is set for the statement, and put back.
+        After an error the caller's transaction goes on as if nothing had been tried (a savepoint).
+
+        Raises:
+            JournalError: the database refused; nothing was inserted.
+        """
+        try:
+            with connection.cursor(row_factory=tuple_row) as cursor:
+                arrays.adapt(cursor)
+                # Before transaction(): without autocommit this begins the caller's transaction, if it has not begun
+                # yet. transaction() would begin one of its own, and commit it.
+                ((previous,),) = cursor.execute("select current_setting('search_path')").fetchall()
+                path = sql.Identifier(self._session.schema).as_string(connection)
+                with connection.transaction():
+                    cursor.execute("select set_config('search_path', %s, true)", [path])
+                    rows = cursor.execute(statement("insert"), _seeds(seeds), binary=True).fetchall()
+                    cursor.execute("select set_config('search_path', %s, true)", [previous])
+                return _inserted(seeds, rows)
+        except (psycopg.Error, UnicodeError) as error:
+            raise JournalError("insert", reason_of(error)) from error
+
+    def signal(
+        self, run_id: UUID, name: str, payload: bytes, delivery_id: str | None
+    ) -> tuple[Signalled, RunState | None]:
+        parameters = {"run": run_id, "name": name, "payload": payload, "delivery_id": delivery_id}
+        for _ in range(_CHAIN_GROWS_MAX):
+            rows = self._session.rows("signal", parameters)
+            if not rows:
+                return "not_found", None
+            state, stored, chain_grew = rows[0][:3]
+            if stored:
+                return "delivered", state
+            if state in LIVE_STATES:
+                return "duplicate", state
+            if not chain_grew:
+                return "terminal", state
+        raise JournalError("signal", f"the chain of {run_id} grows faster than it can be followed; try again")
+
+    def cancel(
+        self, run_id: UUID, reason: str | None
+    ) -> tuple[Literal["cancelled", "not_found", "terminal"], RunState | None]:
+        error = msgspec.msgpack.encode(Failure("continuum.Cancelled", reason or ""))
+        for _ in range(_CHAIN_GROWS_MAX):
+            with self._session.transaction("cancel"):
+                rows = self._session.rows("cancel", {"run": run_id, "error": error})
+                if not rows:
+                    return "not_found", None
+                state, ended, chain_grew, last = rows[0][:4]
+                if ended:
+                    self._session.rows("clear_ended", {"runs": uuids([last])})
+                    return "cancelled", "cancelled"
+            if not chain_grew:
+                return "terminal", state
+        raise JournalError("cancel", f"the chain of {run_id} grows faster than it can be followed; try again")
+
+    def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
+        rows = self._session.rows("endings", {"runs": uuids(run_ids)})
+        return {asked: Ending(*ending) for asked, *ending in rows}
+
+    def get(self, run_id: UUID) -> RunRow | None:
+        rows = self._session.rows("get", {"run": run_id})
+        return _run(rows[0]) if rows else None
+
+    def events(self, run_id: UUID) -> list[EventRow]:
+        return [EventRow(*row) for row in self._session.rows("events", {"run": run_id})]
+
+    def query(self, query: Query) -> list[RunRow]:
+        clauses = clauses_of(query)
+        base = sql.SQL(statement("query").decode())
+        text = sql.SQL(" ").join([base, *(clause.text for clause in clauses)])
+        parameters = [value for clause in clauses for value in clause.parameters]
+        # Planned for its values: which index is best depends on them.
+        with self._session.guarded("query") as connection, ClientCursor(connection) as cursor:
+            return [_run(row) for row in cursor.execute(text, parameters)]
+
+    def set_attributes(self, run_id: UUID, attributes: Mapping[str, object]) -> bool:
+        parameters = {"run": run_id, "attributes": json.dumps(dict(attributes))}
+        return bool(self._session.rows("set_attributes", parameters))
+
+    def register_workflows(self, versions: Sequence[tuple[str, str]]) -> None:
+        parameters = {
+            "workflows": texts([workflow for workflow, _ in versions]),
+            "version_hashes": texts([version_hash for _, version_hash in versions]),
+        }
+        self._session.rows("register_workflows", parameters)
+
+    def workflows(self) -> list[str]:
+        return [row[0] for row in self._session.rows("workflows", {})]
+
+
+def _seeds(seeds: Sequence[RunSeed]) -> Parameters:
+    return {
+        "ids": uuids([seed.id for seed in seeds]),
+        "keys": texts([seed.key for seed in seeds]),
+        "workflows": texts([seed.workflow for seed in seeds]),
+        "version_hashes": texts([seed.version_hash for seed in seeds]),
+        "namespaces": texts([seed.namespace for seed in seeds]),
+        "attributes": texts([json.dumps(dict(seed.attributes)) for seed in seeds]),
+        "args": byteas([seed.args for seed in seeds]),
+        "delays": doubles([seed.delay_s for seed in seeds]),
+        "parents": nullable_uuids([seed.parent_run_id for seed in seeds]),
+        "correlations": uuids([seed.correlation_id or seed.id for seed in seeds]),
+        "predecessors": nullable_uuids([seed.continued_from_run_id for seed in seeds]),
+    }
+
+
+def _inserted(seeds: Sequence[RunSeed], rows: Sequence[Row]) -> list[Inserted]:
+    tokens = {row[0]: row[1] for row in rows}
+    answers: dict[UUID, Inserted] = {}
+    result = []
+    for seed in seeds:
+        created = seed.id in tokens and seed.id not in answers  # of two seeds with one id, the first
+        answers[seed.id] = Inserted(seed.id, created, tokens[seed.id] if created else None)
+        result.append(answers[seed.id])
+    return result
+
+
+def _run(row: Row) -> RunRow:
+    return RunRow(**dict(zip(RunRow.__struct_fields__, row, strict=True)))

@@ -1,0 +1,87 @@
+"""Owners, claims of runs and of tasks, outcomes, on PostgreSQL (see ``ports/dispatch.py``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import msgspec
+
+from continuum.model.events import Failure
+from continuum.ports.dispatch import ClaimedTask, Due, Woken
+from continuum.ports.journal import ClaimedRun, TaskOutcome
+from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
+from continuum.postgres.session import Parameters, Session
+
+TaskKey = tuple[UUID, int, int]
+_WORKER_DIED = msgspec.msgpack.encode(
+    Failure("continuum.WorkerDied", "the worker died while it ran this attempt")
+)
+
+
+class PostgresDispatch:
+    """The ``Dispatch`` port. One per thread, as its session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._skipped_on = 0  # the connection, counted from 1, on which tokens were skipped
+
+    def register(self, owner: str, node: str, address: str, ttl_s: float) -> float:
+        self._session.rows("sweep_owners", {})
+        parameters = {"owner": owner, "node": node, "address": address, "ttl_s": float(ttl_s)}
+        (row,) = self._session.rows("register", parameters)
+        now: float = row[0]
+        return now
+
+    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+        rows = self._session.rows("heartbeat", {"owner": owner, "ttl_s": float(ttl_s)})
+        return rows[0][0] if rows else None
+
+    def retire(self, owners: Sequence[str]) -> None:
+        self._session.rows("retire", {"owners": texts(owners)})
+
+    def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
+        if self._skipped_on != self._session.connections or not self._skipped_on:
+            self._session.rows("skip_tokens", {})
+            self._skipped_on = self._session.connections
+        rows = self._session.rows("claim", {"owner": owner, "limit": limit})
+        # A run that nobody held before has no history.
+        return [ClaimedRun(row[0], row[1], row[10] is None, *row[2:11]) for row in rows]
+
+    def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
+        parameters = {"claimer": claimer, "queues": texts(dict.fromkeys(queues)), "limit": limit}
+        return [ClaimedTask(*row) for row in self._session.rows("claim_tasks", parameters)]
+
+    def assign_task(self, claimer: str, keys: Sequence[TaskKey], worker: str) -> None:
+        self._session.rows("assign_tasks", {"claimer": claimer, "worker": worker, **_keys(keys)})
+
+    def return_tasks(self, claimer: str, keys: Sequence[TaskKey]) -> None:
+        self._session.rows("return_tasks", {"claimer": claimer, **_keys(keys)})
+
+    def offer_outcomes(self, outcomes: Sequence[TaskOutcome]) -> list[Woken]:
+        parameters = {
+            **_keys([(outcome.run_id, outcome.seq, outcome.attempt) for outcome in outcomes]),
+            "oks": booleans([outcome.ok for outcome in outcomes]),
+            "payloads": byteas([outcome.payload for outcome in outcomes]),
+            "timeouts": booleans([outcome.timed_out for outcome in outcomes]),
+        }
+        return [Woken(*row) for row in self._session.rows("offer_outcomes", parameters)]
+
+    def lose_tasks(self, claimer: str, worker: str | None) -> list[Woken]:
+        parameters = {"claimer": claimer, "worker": worker, "failure": _WORKER_DIED}
+        return [Woken(*row) for row in self._session.rows("lose_tasks", parameters)]
+
+    def lose_orphans(self) -> list[Woken]:
+        return [Woken(*row) for row in self._session.rows("lose_orphans", {"failure": _WORKER_DIED})]
+
+    def next_due(self, queues: Sequence[str]) -> Due:
+        (row,) = self._session.rows("next_due", {"queues": texts(queues)})
+        return Due(*row)
+
+
+def _keys(keys: Sequence[TaskKey]) -> Parameters:
+    return {
+        "runs": uuids([run_id for run_id, _, _ in keys]),
+        "seqs": bigints([seq for _, seq, _ in keys]),
+        "attempts": bigints([attempt for _, _, attempt in keys]),
+    }

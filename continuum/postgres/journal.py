@@ -1,0 +1,153 @@
+"""The engine's side of the journal, on PostgreSQL (see ``ports/journal.py``).
+
+A batch that only appends events, most of them, goes through ``commit_events``; one that touches timers, signals or
+tasks through ``commit``, which is the same statement with more arms. When runs end in a batch, ``clear_ended`` follows
+in the same transaction and round trip.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from uuid import UUID
+
+from continuum.errors import JournalError
+from continuum.model.events import EventRow
+from continuum.model.run import LIVE_STATES
+from continuum.ports.journal import (
+    ClaimedRun,
+    Lease,
+    LoadedRun,
+    Mail,
+    Release,
+    RunCommit,
+    SignalRow,
+    TaskOutcome,
+)
+from continuum.postgres.arrays import bigints, doubles, texts, uuids
+from continuum.postgres.batch import events_of, is_plain, rows_of
+from continuum.postgres.session import Parameters, Row, Session
+
+
+class PostgresJournal:
+    """The ``Journal`` port. One per thread, as its session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def load(self, leases: Sequence[Lease]) -> list[LoadedRun]:
+        if not leases:
+            return []
+        ids = {"runs": uuids([lease.run_id for lease in leases])}
+        held, events, *mail_rows = self._session.together(
+            ("load_runs", _held(leases)), ("load_events", ids), *_mail_steps(ids)
+        )
+        runs = {Lease(row[0], row[1]): ClaimedRun(row[0], row[1], False, *row[2:]) for row in held}
+        journals: dict[UUID, list[EventRow]] = defaultdict(list)
+        for run_id, *event in events:
+            journals[run_id].append(EventRow(*event))
+        mails, open_tasks = _mails(runs, *mail_rows)
+        return [
+            LoadedRun(
+                runs[lease], tuple(journals[lease.run_id]), mails[lease], tuple(open_tasks[lease.run_id])
+            )
+            for lease in leases
+            if lease in runs
+        ]
+
+    def mail(self, leases: Sequence[Lease]) -> list[Mail]:
+        if not leases:
+            return []
+        ids = {"runs": uuids([lease.run_id for lease in leases])}
+        held, *mail_rows = self._session.together(("held", _held(leases)), *_mail_steps(ids))
+        mails, _ = _mails([Lease(*row) for row in held], *mail_rows)
+        return [mails[lease] for lease in leases if lease in mails]
+
+    def commit(self, batch: Sequence[RunCommit]) -> set[UUID]:
+        if not batch:
+            return set()
+        steps = sorted(batch, key=_run_id)  # the order of locks
+        assert len({step.run_id for step in steps}) == len(steps), "a batch has one step per run"
+        plain = all(map(is_plain, steps))
+        name, parameters = ("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))
+        ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
+        if ended:
+            written, _ = self._session.together((name, parameters), ("clear_ended", {"runs": uuids(ended)}))
+        else:
+            written = self._session.rows(name, parameters)
+        if any(step.tasks_set for step in steps):
+            with suppress(JournalError):  # the rows are committed; a lost notice costs latency only
+                self._session.rows("announce_mail", {"payloads": texts(["task"])})
+        return {row[0] for row in written}
+
+    def release(self, releases: Sequence[Release]) -> None:
+        if not releases:
+            return
+        leases = {
+            "runs": uuids([release.run_id for release in releases]),
+            "tokens": bigints([release.token for release in releases]),
+        }
+        given = {
+            **leases,
+            "dues": doubles([release.due_in_s for release in releases]),
+            "attentions": texts([_storable(release.attention) for release in releases]),
+        }
+        # Two statements: only one that begins when the locks are held sees the mail of who held them before.
+        self._session.together(("lock_leases", leases), ("release", given))
+
+    def leased_since(self, owner: str, token: int) -> list[Lease]:
+        rows = self._session.rows("leased_since", {"owner": owner, "token": token})
+        return [Lease(*row) for row in rows]
+
+
+def _run_id(step: RunCommit) -> UUID:
+    return step.run_id
+
+
+def _storable(text: str | None) -> str | None:
+    """Return a text that a column can hold: attention quotes errors, and these quote anything."""
+    return text and text.replace("\x00", "").encode(errors="replace").decode()
+
+
+def _held(leases: Sequence[Lease]) -> Parameters:
+    return {
+        "runs": uuids([lease.run_id for lease in leases]),
+        "tokens": bigints([lease.token for lease in leases]),
+    }
+
+
+def _mail_steps(ids: Parameters) -> list[tuple[str, Parameters]]:
+    return [("unread_signals", ids), ("tasks_of", ids), ("overdue_timers", ids)]
+
+
+def _mails(
+    held: Iterable[Lease],
+    signal_rows: list[Row],
+    task_rows: list[Row],
+    timer_rows: list[Row],
+) -> tuple[dict[Lease, Mail], dict[UUID, list[int]]]:
+    """Return the mail of the leases that hold, and the open tasks of runs."""
+    signals: dict[UUID, list[SignalRow]] = defaultdict(list)
+    outcomes: dict[UUID, list[TaskOutcome]] = defaultdict(list)
+    timers: dict[UUID, list[int]] = defaultdict(list)
+    open_tasks: dict[UUID, list[int]] = defaultdict(list)
+    for run_id, *signal in signal_rows:
+        signals[run_id].append(SignalRow(*signal))
+    for run_id, seq, attempt, state, ok, outcome, timed_out in task_rows:
+        if state == "done":
+            outcomes[run_id].append(TaskOutcome(run_id, seq, attempt, ok, outcome, timed_out))
+        else:
+            open_tasks[run_id].append(seq)
+    for run_id, seq in timer_rows:
+        timers[run_id].append(seq)
+    mails = {
+        lease: Mail(
+            lease.run_id,
+            tuple(signals[lease.run_id]),
+            tuple(outcomes[lease.run_id]),
+            tuple(timers[lease.run_id]),
+        )
+        for lease in held
+    }
+    return mails, open_tasks

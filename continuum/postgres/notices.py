@@ -1,0 +1,58 @@
+"""What travels over NOTIFY: hints of a few bytes, which cost latency only when they are lost (B6).
+
+<schema>_wake    due | task | mail:<run id, 32 hex digits>:<owner>
+<schema>_done    done:<run id>,<run id>,...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+from continuum.ports.dispatch import Woken
+from continuum.ports.mailbox import Notice
+
+_IDS_MAX = 200  # of 33 bytes each; a payload has less than 8000
+
+
+def channel_of(schema: str, name: str) -> str:
+    """Return the channel ``wake`` or ``done`` of an instance."""
+    return f"{schema}_{name}"
+
+
+def ended_payloads(run_ids: Sequence[UUID]) -> list[str]:
+    """Return the payloads that say that these runs ended."""
+    ids = [run_id.hex for run_id in run_ids]
+    return ["done:" + ",".join(ids[start : start + _IDS_MAX]) for start in range(0, len(ids), _IDS_MAX)]
+
+
+def mail_payloads(woken: Sequence[Woken]) -> list[str]:
+    """Return the payloads that say what came, each once."""
+    return list(dict.fromkeys(map(_mail_payload, woken)))
+
+
+def parse(payload: str) -> list[Notice]:
+    """Return what a payload says; nothing for one that is not ours."""
+    try:
+        return list(_parse(payload))
+    except ValueError:
+        return []
+
+
+def _mail_payload(run: Woken) -> str:
+    return "due" if run.owner is None else f"mail:{run.run_id.hex}:{run.owner}"
+
+
+def _parse(payload: str) -> Iterator[Notice]:
+    kind, _, rest = payload.partition(":")
+    match kind:
+        case "due" | "task" if not rest:
+            yield Notice(kind)
+        case "mail":
+            run_id, _, owner = rest.partition(":")
+            if owner:
+                yield Notice("mail", UUID(run_id), owner)
+        case "done":
+            yield from [Notice("done", UUID(run_id)) for run_id in rest.split(",")]
+        case _:
+            return

@@ -1,0 +1,59 @@
+-- Lease due runs without a live owner, oldest due first. Locks: runs, those locked by others skipped. Index: continuum_runs_due, continuum_runs_leased.
+-- Both ways to be claimable are read in order up to the limit, and locked as they are read; what exceeds the limit
+-- of both together is let go with the transaction. Committed asynchronously: see skip_tokens.
+with me as materialized (
+    select owner from continuum_owners where owner = %(owner)b::text and expires_at > now()
+),
+ownerless as materialized (
+    select run.id, run.due_at, run.previous_owner
+    from continuum_runs as run
+    where exists (select 1 from me)
+      and run.lease_owner is null
+      and run.due_at <= now()
+    order by run.due_at, run.id
+    limit %(limit)b::bigint
+    for no key update of run skip locked
+),
+orphaned as materialized (
+    select run.id, coalesce(run.due_at, now()) as due_at, run.lease_owner as previous_owner
+    from continuum_owners as dead
+    join continuum_runs as run on run.lease_owner = dead.owner
+    where exists (select 1 from me)
+      and dead.expires_at <= now()
+    order by coalesce(run.due_at, now()), run.id
+    limit %(limit)b::bigint
+    for no key update of run skip locked
+),
+chosen as materialized (
+    select id, due_at, previous_owner from ownerless
+    union all
+    select id, due_at, previous_owner from orphaned
+    order by due_at, id
+    limit %(limit)b::bigint
+),
+claimed as (
+    update continuum_runs as run
+    set lease_owner = me.owner,
+        lease_token = nextval('continuum_lease_token_seq'),
+        previous_owner = chosen.previous_owner,
+        state = 'running',
+        started_at = coalesce(run.started_at, now())
+    from chosen, me
+    where run.id = chosen.id
+    returning
+        run.id,
+        run.lease_token,
+        run.workflow,
+        run.version_hash,
+        run.args,
+        run.namespace,
+        extract(epoch from run.created_at)::float8,
+        run.correlation_id,
+        run.parent_run_id,
+        run.continued_from_run_id,
+        run.previous_owner,
+        chosen.due_at
+)
+select claimed.*, set_config('synchronous_commit', 'off', true)
+from claimed
+order by due_at, id

@@ -1,0 +1,40 @@
+-- Take due tasks for a live owner, oldest due first. Locks: tasks, those locked by others skipped. Index: continuum_activity_tasks_queued.
+with chosen as materialized (
+    select task.run_id, task.seq, task.due_at
+    from unnest(%(queues)b::text[]) as served(queue)
+    cross join lateral (
+        select queued.run_id, queued.seq, queued.due_at
+        from continuum_activity_tasks as queued
+        where queued.queue = served.queue
+          and queued.state = 'queued'
+          and queued.due_at <= now()
+        order by queued.due_at, queued.run_id, queued.seq
+        limit %(limit)b::bigint
+        for no key update skip locked
+    ) as task
+    where exists (select 1 from continuum_owners where owner = %(claimer)b::text and expires_at > now())
+    order by task.due_at, task.run_id, task.seq
+    limit %(limit)b::bigint
+),
+claimed as (
+    update continuum_activity_tasks as task
+    set state = 'running',
+        claimed_by = %(claimer)b::text,
+        worker = null
+    from chosen
+    where task.run_id = chosen.run_id
+      and task.seq = chosen.seq
+    returning
+        task.run_id,
+        task.seq,
+        task.attempt,
+        task.activity,
+        task.args,
+        task.queue,
+        task.timeout_s,
+        task.idempotency_key,
+        task.due_at
+)
+select run_id, seq, attempt, activity, args, queue, timeout_s, idempotency_key
+from claimed
+order by due_at, run_id, seq

@@ -1,0 +1,30 @@
+-- Say how long each of these timers has to wait, and make due the runs that nobody owns. Locks: due runs without owner, in id order. Index: primary keys.
+with asked as materialized (
+    select
+        timer.run_id,
+        timer.seq,
+        extract(epoch from timer.fires_at - now())::float8 as in_s,
+        run.lease_owner is null as ownerless,
+        owner.owner
+    from unnest(%(runs)b::uuid[], %(seqs)b::bigint[]) as asked(run_id, seq)
+    join continuum_timers as timer on timer.run_id = asked.run_id and timer.seq = asked.seq
+    join continuum_runs as run on run.id = timer.run_id and run.state in ('running', 'suspended')
+    left join continuum_owners as owner on owner.owner = run.lease_owner and owner.expires_at > now()
+),
+locked as materialized (
+    select run.id
+    from continuum_runs as run
+    where run.id = any(array(select run_id from asked where in_s <= 0 and ownerless))
+      and run.state in ('running', 'suspended')
+      and run.lease_owner is null
+      and (run.due_at is null or run.due_at > now())
+    order by run.id
+    for no key update of run
+),
+woken as (
+    update continuum_runs as run
+    set due_at = now()
+    from locked
+    where run.id = locked.id
+)
+select run_id, seq, in_s, owner from asked

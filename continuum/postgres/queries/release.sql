@@ -1,0 +1,37 @@
+-- Give leases back; a run with mail or a due timer is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done.
+-- clock_timestamp(), not now(): a timer that came due while this transaction waited for the lock counts.
+with given as (
+    select
+        release.id,
+        release.token,
+        release.attention,
+        case
+            when exists (select 1 from continuum_signals as mail where mail.run_id = release.id and not mail.consumed)
+              or exists (select 1 from continuum_activity_tasks as task where task.run_id = release.id and task.state = 'done')
+              or exists (
+                  select 1
+                  from continuum_timers as timer
+                  where timer.run_id = release.id and timer.fires_at <= clock_timestamp()
+              )
+            then now()
+            when release.due_in_s is not null then now() + least(release.due_in_s, 3e9) * interval '1 second'
+        end as due_at
+    from unnest(%(runs)b::uuid[], %(tokens)b::bigint[], %(dues)b::float8[], %(attentions)b::text[])
+        as release(id, token, due_in_s, attention)
+),
+released as (
+    update continuum_runs as run
+    set lease_owner = null,
+        lease_token = null,
+        previous_owner = run.lease_owner,
+        due_at = given.due_at,
+        attention = given.attention,
+        state = case when given.due_at <= now() then 'running' else 'suspended' end
+    from given
+    where run.id = given.id
+      and run.lease_token = given.token
+      and run.state in ('running', 'suspended')
+    returning run.due_at
+)
+select pg_notify(current_schema() || '_wake', 'due')
+where exists (select 1 from released where due_at is not null)

@@ -1,0 +1,47 @@
+-- Put a signal into the mailbox of the last run of a chain, and wake it. Locks: the run, then signals. Index: primary keys, continuum_signals_delivery.
+-- The run's lock comes first: the run cannot end, move or be given back between the look at it and the insertion.
+-- The third column is true if the chain grew meanwhile: ask again.
+with recursive chain as (
+    select id, continued_to_run_id from continuum_runs where id = %(run)b::uuid
+    union all
+    select run.id, run.continued_to_run_id
+    from chain
+    join continuum_runs as run on run.id = chain.continued_to_run_id
+),
+run as materialized (
+    select id, state, lease_owner, due_at, continued_to_run_id
+    from continuum_runs
+    where id = (select id from chain where continued_to_run_id is null)
+    for no key update
+),
+stored as (
+    insert into continuum_signals (run_id, name, payload, delivery_id)
+    select id, %(name)b::text, %(payload)b::bytea, %(delivery_id)b::text
+    from run
+    where state in ('running', 'suspended')
+    on conflict (run_id, delivery_id) do nothing
+    returning run_id
+),
+woken as (
+    update continuum_runs
+    set due_at = now()
+    from run
+    where continuum_runs.id = run.id
+      and exists (select 1 from stored)
+      and run.lease_owner is null
+      and (run.due_at is null or run.due_at > now())
+)
+select
+    run.state,
+    stored.run_id is not null,
+    run.continued_to_run_id is not null,
+    case
+        when stored.run_id is null then null
+        when owner.owner is null then pg_notify(current_schema() || '_wake', 'due')
+        else pg_notify(
+            current_schema() || '_wake', 'mail:' || replace(run.id::text, '-', '') || ':' || owner.owner
+        )
+    end
+from run
+left join stored on stored.run_id = run.id
+left join continuum_owners as owner on owner.owner = run.lease_owner and owner.expires_at > now()

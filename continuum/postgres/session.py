@@ -1,0 +1,174 @@
+"""One blocking connection to PostgreSQL, and the statements of ``queries/``.
+
+A session connects when it is first used, and again after the connection broke: the call that meets the break fails
+with ``JournalError``, the next one connects. It never asks a statement again by itself, because it cannot know
+whether the first one happened.
+
+Statements are prepared once, with binary parameters and results, under generic plans (see ``_SETTINGS``). What the
+SQL calls a table is found by the ``search_path``: an instance is a schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
+from psycopg.types.numeric import Int8BinaryDumper
+
+from continuum.errors import JournalError
+from continuum.postgres import arrays
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, object]
+_QUERIES = Path(__file__).parent / "queries"
+
+# What the URL does not say itself. A server that vanished without a word is noticed within half a minute.
+_CONNECTION: dict[str, str | int] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+# Generic plans: a statement is planned once, not once a call. They may be made while the tables are empty, and are
+# kept while the tables grow: then only plans without sequential scans stay good.
+_SETTINGS = {
+    "default_transaction_isolation": "read committed",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "jit": "off",
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+@cache
+def statement(name: str) -> bytes:
+    """Return the text of ``queries/<name>.sql``."""
+    return (_QUERIES / f"{name}.sql").read_bytes()
+
+
+def reason_of(error: Exception) -> str:
+    """Return what the database said, in one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def connect(url: str, application_name: str) -> psycopg.Connection[Row]:
+    """Open a connection in autocommit mode, with time-outs for what the URL leaves open.
+
+    Raises:
+        psycopg.Error: it cannot be opened.
+    """
+    given = conninfo_to_dict(url)
+    missing = {name: value for name, value in _CONNECTION.items() if name not in given}
+    return psycopg.connect(
+        make_conninfo(url, **missing, fallback_application_name=application_name), autocommit=True
+    )
+
+
+class Session:
+    """Not shared between threads, nor across a fork. Every method may raise ``JournalError``.
+
+    ``connections`` counts the connections made: while it does not change, no connection was lost.
+    """
+
+    def __init__(self, url: str, schema: str, application_name: str = "continuum") -> None:
+        self.schema = schema
+        self.connections = 0
+        self._url = url
+        self._application_name = application_name
+        self._connection: psycopg.Connection[Row] | None = None
+        self._depth = 0  # of transactions
+
+    def rows(self, name: str, parameters: Parameters) -> list[Row]:
+        """Run a statement of ``queries/`` in a transaction of its own, and return its rows."""
+        with self.guarded(name) as connection:
+            cursor = connection.execute(statement(name), parameters, binary=True)
+            return cursor.fetchall() if cursor.description else []
+
+    def together(self, *steps: tuple[str, Parameters]) -> list[list[Row]]:
+        """Run statements in one transaction and one round trip; return the rows of each.
+
+        Each sees what was committed before it began, not only before the first.
+        """
+        with self.guarded(steps[0][0]) as connection:
+            # In autocommit mode, what is sent up to the end of a pipeline is one implicit transaction.
+            with connection.pipeline():
+                cursors = [
+                    connection.execute(statement(name), parameters, binary=True) for name, parameters in steps
+                ]
+            return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+    @contextmanager
+    def transaction(self, operation: str) -> Iterator[None]:
+        """Make one transaction of the calls of a body; it is rolled back if the body raises."""
+        with self.guarded(operation) as connection:
+            self._depth += 1
+            try:
+                with connection.transaction():
+                    yield
+            finally:
+                self._depth -= 1
+
+    @contextmanager
+    def guarded(self, operation: str) -> Iterator[psycopg.Connection[Row]]:
+        """Give the connection to a body; what goes wrong there becomes a ``JournalError`` of ``operation``."""
+        try:
+            yield self.open()
+        except (psycopg.Error, UnicodeError) as error:
+            raise JournalError(operation.replace("_", " "), reason_of(error)) from error
+        finally:
+            self._drop_unless_idle()
+
+    def open(self) -> psycopg.Connection[Row]:
+        """Return the connection, made anew if there is none.
+
+        Raises:
+            psycopg.Error: the database cannot be reached. Use it inside of ``guarded``.
+        """
+        if self._connection is None:
+            connection = connect(self._url, self._application_name)
+            try:
+                _prepare(connection, self.schema)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+            self.connections += 1
+        return self._connection
+
+    def close(self) -> None:
+        """Close the connection; the next use opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _drop_unless_idle(self) -> None:
+        # A statement that was interrupted leaves a connection of which nobody knows where its answers begin.
+        connection = self._connection
+        if self._depth:
+            return  # inside of a transaction, whose end decides
+        if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
+            self.close()
+
+
+def _prepare(connection: psycopg.Connection[Row], schema: str) -> None:
+    connection.prepare_threshold = 0
+    # One type for every integer: a statement is prepared once for each combination of parameter types.
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
+    arrays.adapt(connection)
+    settings = {**_SETTINGS, "search_path": sql.Identifier(schema).as_string(connection)}
+    connection.execute(
+        "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as setting(name, value)",
+        [list(settings), list(settings.values())],
+        prepare=False,
+    )

@@ -1,0 +1,266 @@
+"""Owners and their liveness, and which runs a dispatcher gets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from uuid import UUID
+
+import pytest
+
+from continuum.model.run import RunState
+from continuum.ports.dispatch import Due
+from continuum.ports.journal import Lease, Release
+from tests.integration.conformance.scene import (
+    ENDED,
+    HOUR_S,
+    OTHER,
+    OWNER,
+    Scene,
+    Store,
+    at_once,
+    due_timer,
+    step,
+    until,
+)
+
+STRANGER = "n9/default/engine-1/b9-1"
+
+
+def test_registering_and_renewing_answer_with_the_time_of_the_database(scene: Scene) -> None:
+    times = [scene.dispatch.register(OWNER, "n1", "ipc://n1", 30.0) for _ in range(2)]
+    times.append(scene.dispatch.heartbeat(OWNER, 30.0) or 0.0)
+    assert times == sorted(times)
+    created_at = scene.row(scene.insert()).created_at
+    assert times[-1] <= created_at < times[-1] + 60.0
+
+
+def test_an_owner_that_was_never_registered_has_no_heartbeat(scene: Scene) -> None:
+    assert scene.dispatch.heartbeat(STRANGER, 30.0) is None
+
+
+@pytest.mark.rule("L2")
+def test_the_heartbeat_of_an_expired_owner_does_not_revive_it(scene: Scene) -> None:
+    lease = scene.leased()
+    scene.expire(OWNER)
+    assert scene.dispatch.heartbeat(OWNER, 30.0) is None
+    assert scene.dispatch.heartbeat(OWNER, 30.0) is None
+    assert scene.claimed_ids(OTHER) == [lease.run_id]
+
+
+@pytest.mark.rule("L2")
+def test_one_heartbeat_keeps_all_runs_of_an_owner(scene: Scene) -> None:
+    scene.dispatch.register(OWNER, "n1", "ipc://n1", 5.0)
+    for _ in range(5):
+        scene.leased()
+    assert scene.dispatch.heartbeat(OWNER, HOUR_S) is not None
+    assert scene.claim(OTHER) == []
+
+
+@pytest.mark.rule("L3")
+def test_an_application_clock_that_is_wrong_expires_no_owner(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wall = time.time
+    scene.leased()
+    monkeypatch.setattr(time, "time", lambda: wall() - HOUR_S)
+    scene.dispatch.heartbeat(OWNER, 30.0)
+    monkeypatch.setattr(time, "time", lambda: wall() + HOUR_S)
+    assert scene.claim(OTHER) == []
+    assert scene.dispatch.heartbeat(OWNER, 30.0) is not None
+
+
+def test_a_claim_describes_a_fresh_run(scene: Scene) -> None:
+    run_id = scene.insert(workflow="shop.refund", args=b"payload", version_hash="abc", namespace="billing")
+    (run,) = scene.dispatch.claim(OWNER, 10)
+    assert (run.run_id, run.fresh, run.previous_owner) == (run_id, True, None)
+    assert (run.workflow, run.args, run.version_hash) == ("shop.refund", b"payload", "abc")
+    assert (run.namespace, run.correlation_id, run.parent_run_id) == ("billing", run_id, None)
+    row = scene.row(run_id)
+    assert (row.state, row.owner, row.created_at) == ("running", OWNER, run.created_at)
+    assert row.started_at is not None
+    assert row.started_at >= row.created_at
+
+
+def test_a_run_is_fresh_once_and_then_says_who_held_it(scene: Scene) -> None:
+    run_id = scene.insert()
+    scene.claim(OWNER)
+    started_at = scene.row(run_id).started_at
+    scene.dispatch.retire([OWNER])
+    (again,) = scene.dispatch.claim(OTHER, 10)
+    assert (again.fresh, again.previous_owner) == (False, OWNER)
+    assert scene.row(run_id).started_at == started_at
+
+
+def test_a_run_that_was_given_back_is_not_fresh(scene: Scene) -> None:
+    lease = scene.leased()
+    scene.release(lease, 0.0)
+    (again,) = scene.dispatch.claim(OTHER, 10)
+    assert (again.fresh, again.previous_owner) == (False, OWNER)
+
+
+@pytest.mark.rule("L1")
+def test_tokens_only_grow(scene: Scene) -> None:
+    lease = scene.leased()
+    tokens = [lease.token]
+    for owner in (OTHER, OWNER, OTHER):
+        scene.journal.release([Release(lease.run_id, tokens[-1], 0.0)])
+        scene.insert()
+        tokens += [claimed.token for claimed in scene.claim(owner) if claimed.run_id == lease.run_id]
+    assert len(tokens) == 4
+    assert tokens == sorted(set(tokens))
+
+
+@pytest.mark.rule("B1")
+def test_the_oldest_due_run_is_claimed_first(scene: Scene) -> None:
+    run_ids = [scene.insert() for _ in range(5)]
+    assert [scene.claimed_ids(OWNER, limit=2) for _ in range(4)] == [
+        run_ids[:2],
+        run_ids[2:4],
+        run_ids[4:],
+        [],
+    ]
+
+
+@pytest.mark.rule("B1")
+def test_what_became_due_first_is_first_not_what_was_started_first(scene: Scene) -> None:
+    first, second, third = (scene.leased() for _ in range(3))
+    for lease in (third, first, second):
+        scene.release(lease, 0.0)
+    claimed = [scene.claimed_ids(OTHER, limit=1) for _ in range(3)]
+    assert claimed == [[third.run_id], [first.run_id], [second.run_id]]
+
+
+@pytest.mark.rule("B1")
+def test_two_dispatchers_never_get_the_same_run(scene: Scene, beside: Callable[[], Store]) -> None:
+    run_ids = {scene.insert() for _ in range(60)}
+    got: dict[str, list[UUID]] = {OWNER: [], OTHER: []}
+
+    def dispatch(store: Store, owner: str) -> None:
+        while claimed := store.dispatch.claim(owner, 7):
+            got[owner] += [run.run_id for run in claimed]
+
+    at_once([partial(dispatch, beside(), owner) for owner in got])
+    got[OWNER] += scene.claimed_ids(OWNER)  # rows that both skipped while the other held them
+    assert len(got[OWNER]) + len(got[OTHER]) == 60
+    assert {*got[OWNER], *got[OTHER]} == run_ids
+
+
+@pytest.mark.rule("B2")
+def test_a_run_is_not_claimed_before_its_delay(scene: Scene) -> None:
+    scene.insert(delay_s=HOUR_S)
+    assert scene.claim() == []
+
+
+@pytest.mark.rule("B2")
+def test_a_delayed_run_is_claimed_when_its_delay_is_over(scene: Scene) -> None:
+    run_id = scene.insert(delay_s=0.05)
+    assert until(scene.claimed_ids) == [run_id]
+
+
+@pytest.mark.rule("L2")
+def test_an_owner_expires_when_it_is_not_renewed_in_time(scene: Scene) -> None:
+    scene.dispatch.register(OWNER, "n1", "ipc://n1", 0.05)
+    lease = scene.leased()
+    assert until(lambda: scene.claimed_ids(OTHER)) == [lease.run_id]
+    assert scene.dispatch.heartbeat(OWNER, 30.0) is None
+
+
+@pytest.mark.rule("B2")
+def test_the_run_of_a_live_owner_is_not_claimed_even_with_mail(scene: Scene) -> None:
+    lease = scene.leased(timers_set=(due_timer(1),))
+    scene.signal(lease.run_id, "approved")
+    assert scene.claim(OTHER) == scene.claim(OWNER) == []
+
+
+@pytest.mark.rule("B2")
+@pytest.mark.parametrize("state", ENDED)
+def test_an_ended_run_is_never_claimed(scene: Scene, state: RunState) -> None:
+    scene.end(scene.leased(), state)
+    scene.dispatch.retire([OWNER])
+    assert scene.claim(OTHER) == []
+
+
+@pytest.mark.rule("B5")
+def test_a_run_cancelled_before_its_claim_is_not_claimed(scene: Scene) -> None:
+    due, parked, orphan = scene.insert(), scene.parked(), scene.leased().run_id
+    scene.dispatch.retire([OWNER])
+    for run_id in (due, parked, orphan):
+        scene.catalog.cancel(run_id, None)
+    assert scene.claim(OTHER) == []
+
+
+@pytest.mark.rule("B2")
+def test_the_runs_of_an_expired_owner_are_due(scene: Scene) -> None:
+    lease = scene.leased()
+    scene.commit(step(lease, 0, 3))
+    scene.expire(OWNER)
+    (claimed,) = scene.claim(OTHER)
+    assert [event.seq for event in scene.load(claimed).events] == [1, 2, 3]
+
+
+def test_the_runs_of_a_retired_owner_are_due_at_once(scene: Scene) -> None:
+    lease = scene.leased()
+    scene.dispatch.retire([OWNER, STRANGER])
+    assert scene.dispatch.heartbeat(OWNER, 30.0) is None
+    assert scene.claimed_ids(OTHER) == [lease.run_id]
+
+
+@pytest.mark.rule("B2")
+def test_the_run_of_an_owner_that_never_registered_is_due(scene: Scene) -> None:
+    lease = scene.leased(owner=STRANGER)
+    assert scene.claimed_ids(OTHER) == [lease.run_id]
+
+
+@pytest.mark.parametrize("why", ["expired", "retired", "never registered"])
+def test_nothing_is_claimed_for_an_owner_that_is_not_live(scene: Scene, why: str) -> None:
+    run_id = scene.insert()
+    if why == "expired":
+        scene.expire(OWNER)
+    if why == "retired":
+        scene.dispatch.retire([OWNER])
+    assert scene.claim(STRANGER if why == "never registered" else OWNER) == []
+    assert scene.claimed_ids(OTHER) == [run_id]
+
+
+@pytest.mark.rule("L1")
+def test_an_expired_owner_still_writes_while_nobody_took_its_run(scene: Scene) -> None:
+    lease = scene.leased()
+    scene.expire(OWNER)
+    assert scene.commit(step(lease, 0, 1)) == {lease.run_id}
+
+
+def test_an_idle_store_has_nothing_due(scene: Scene) -> None:
+    scene.leased()
+    scene.parked()
+    assert scene.dispatch.next_due(["default"]) == Due(None, None)
+
+
+def test_the_next_run_is_due_when_its_delay_is_over(scene: Scene) -> None:
+    scene.insert(delay_s=HOUR_S)
+    scene.insert(delay_s=60.0)
+    due = scene.dispatch.next_due(["default"])
+    assert due.run_in_s is not None
+    assert 50.0 < due.run_in_s <= 60.0
+    scene.insert()
+    assert (scene.dispatch.next_due(["default"]).run_in_s or 0.0) <= 0.0
+
+
+def test_the_run_of_a_dead_owner_is_due_now(scene: Scene) -> None:
+    scene.leased()
+    scene.dispatch.retire([OWNER])
+    run_in_s = scene.dispatch.next_due([]).run_in_s
+    assert run_in_s is not None
+    assert run_in_s <= 0.0
+
+
+@pytest.mark.rule("B2")
+def test_a_run_released_for_later_is_in_sight_but_not_claimed(scene: Scene) -> None:
+    lease = scene.leased()
+    scene.release(lease, 60.0)
+    run_in_s = scene.dispatch.next_due([]).run_in_s
+    assert run_in_s is not None
+    assert 50.0 < run_in_s <= 60.0
+    assert scene.claim() == []
+    assert scene.journal.mail([Lease(lease.run_id, lease.token)]) == []

@@ -1,0 +1,154 @@
+"""Notifications that arrive, and runs inserted by a caller's own connection."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from continuum.errors import JournalError
+from continuum.model.run import RunSeed
+from continuum.ports.dispatch import Woken
+from continuum.ports.mailbox import Notice
+from continuum.postgres import Listener, PostgresStore, migrate, open_store
+
+OWNER = "node/default/engine-1/boot-1"
+LIMIT_S = 30.0
+
+
+@pytest.fixture
+def store(database_url: str, fresh_schema: str) -> Iterator[PostgresStore]:
+    migrate(database_url, fresh_schema)
+    store = open_store(database_url, fresh_schema)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def listener(database_url: str, fresh_schema: str) -> Iterator[Listener]:
+    listener = Listener(database_url, fresh_schema, ("wake", "done"))
+    listener.reconnect()
+    yield listener
+    listener.close()
+
+
+def heard(listener: Listener, count: int) -> list[Notice]:
+    """Return the first notices, of which there must be ``count``."""
+    notices: list[Notice] = []
+    deadline = time.monotonic() + LIMIT_S
+    while len(notices) < count and time.monotonic() < deadline:
+        select.select([listener], [], [], 0.1)
+        notices += listener.poll()
+    return notices
+
+
+def seed() -> RunSeed:
+    return RunSeed(id=uuid4(), workflow="flow", args=b"", attributes={"plan": "pro"})
+
+
+def run_of(store: PostgresStore) -> UUID:
+    return store.catalog.insert([seed()])[0].run_id
+
+
+def test_runs_inserted_together_are_announced_once(store: PostgresStore, listener: Listener) -> None:
+    store.catalog.insert([seed(), seed(), seed()])
+    store.mailbox.announce_ended([UUID(int=1)])
+    assert heard(listener, 2) == [Notice("due"), Notice("done", UUID(int=1))]
+
+
+def test_a_signal_is_announced_to_the_owner_or_as_due(store: PostgresStore, listener: Listener) -> None:
+    run_id = run_of(store)
+    store.catalog.signal(run_id, "approved", b"", None)
+    store.dispatch.register(OWNER, "node", "", 600.0)
+    store.dispatch.claim(OWNER, 1)
+    store.catalog.signal(run_id, "approved", b"", None)
+    assert heard(listener, 3) == [Notice("due"), Notice("due"), Notice("mail", run_id, OWNER)]
+
+
+def test_a_cancelled_run_is_announced_to_those_who_wait_and_to_its_owner(
+    store: PostgresStore, listener: Listener
+) -> None:
+    run_id = run_of(store)
+    store.dispatch.register(OWNER, "node", "", 600.0)
+    store.dispatch.claim(OWNER, 1)
+    store.catalog.cancel(run_id, None)
+    assert set(map(repr, heard(listener, 3))) == {
+        repr(Notice("due")),
+        repr(Notice("done", run_id)),
+        repr(Notice("mail", run_id, OWNER)),
+    }
+
+
+def test_any_number_of_ended_runs_fits_into_notifications(store: PostgresStore, listener: Listener) -> None:
+    ended = [uuid4() for _ in range(1000)]
+    store.mailbox.announce_ended(ended)
+    assert [notice.run_id for notice in heard(listener, 1000)] == ended
+
+
+def test_mail_is_announced_to_each_owner_and_runs_without_owner_as_due_once(
+    store: PostgresStore, listener: Listener
+) -> None:
+    mine = uuid4()
+    store.mailbox.announce_mail([Woken(uuid4(), None), Woken(mine, OWNER), Woken(uuid4(), None)])
+    assert heard(listener, 2) == [Notice("due"), Notice("mail", mine, OWNER)]
+
+
+def test_payloads_that_are_not_ours_are_ignored(
+    store: PostgresStore, listener: Listener, database_url: str, fresh_schema: str
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for payload in ("", "due:1", "mail:nonsense:x", f"mail:{uuid4().hex}:", "done:", "done:1,2", "other"):
+            connection.execute("select pg_notify(%s, %s)", [f"{fresh_schema}_wake", payload])
+    run_of(store)
+    assert heard(listener, 1) == [Notice("due")]
+
+
+@pytest.mark.rule("O4")
+def test_a_listener_whose_connection_broke_says_so_and_hears_again_after_it_reconnects(
+    store: PostgresStore, listener: Listener, database_url: str
+) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where application_name = 'continuum-listener' and datname = current_database()"
+        )
+    deadline = time.monotonic() + LIMIT_S
+    while listener.connected and time.monotonic() < deadline:
+        assert listener.poll() == []
+    assert not listener.connected
+    with pytest.raises(JournalError, match="reconnect"):
+        listener.fileno()
+    listener.reconnect()
+    run_of(store)
+    assert heard(listener, 1) == [Notice("due")]
+
+
+def test_a_run_inserted_by_a_callers_transaction_exists_when_that_commits(
+    store: PostgresStore, database_url: str
+) -> None:
+    kept, undone = seed(), seed()
+    with psycopg.connect(database_url, row_factory=dict_row) as connection:
+        path = connection.execute("show search_path").fetchone()
+        assert store.catalog.insert_with(connection, [kept])[0].created
+        assert connection.execute("show search_path").fetchone() == path
+        assert store.catalog.get(kept.id) is None
+        connection.commit()
+        store.catalog.insert_with(connection, [undone])
+        connection.rollback()
+    assert store.catalog.get(kept.id) is not None
+    assert store.catalog.get(undone.id) is None
+
+
+def test_a_refused_insert_leaves_the_callers_transaction_usable(
+    store: PostgresStore, database_url: str
+) -> None:
+    bad = RunSeed(id=uuid4(), workflow="flow", args=b"", attributes={"name": "\x00"})
+    with psycopg.connect(database_url) as connection:
+        with pytest.raises(JournalError, match="insert"):
+            store.catalog.insert_with(connection, [bad])
+        assert connection.execute("select 1").fetchone() == (1,)

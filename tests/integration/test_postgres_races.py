@@ -1,0 +1,364 @@
+"""What only a real database shows: locks, snapshots, lost answers, broken connections."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from continuum.errors import JournalError
+from continuum.model.events import EventRow
+from continuum.model.run import RunSeed
+from continuum.ports.journal import Lease, Release, RunCommit, TaskOutcome, TaskRow, TimerRow
+from continuum.postgres import PostgresStore, migrate, open_store
+
+OWNER = "node/default/engine-1/boot-1"
+LIMIT_S = 30.0
+T = TypeVar("T")
+OpenStore = Callable[..., PostgresStore]
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture
+def another(database_url: str, fresh_schema: str) -> Iterator[OpenStore]:
+    """Return what opens one more store on the test's schema; each has a connection of its own."""
+    migrate(database_url, fresh_schema)
+    stores: list[PostgresStore] = []
+
+    def open_another(name: str = "race") -> PostgresStore:
+        stores.append(open_store(database_url, fresh_schema, name))
+        return stores[-1]
+
+    yield open_another
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def store(another: OpenStore) -> PostgresStore:
+    store = another()
+    store.dispatch.register(OWNER, "node", "ipc://engine-1", 600.0)
+    return store
+
+
+@pytest.fixture
+def connection(database_url: str, fresh_schema: str, store: PostgresStore) -> Iterator[Connection]:
+    """A plain connection that sees the test's schema, once it is there."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("set search_path = {}").format(sql.Identifier(fresh_schema)))
+        yield connection
+
+
+def leased(store: PostgresStore, count: int = 1, owner: str = OWNER) -> list[Lease]:
+    seeds = [RunSeed(id=uuid4(), workflow="flow", args=b"") for _ in range(count)]
+    inserted = store.catalog.insert(seeds, owner=owner)
+    return [Lease(run.run_id, run.token) for run in inserted if run.token is not None]
+
+
+def started(store: PostgresStore, count: int) -> list[UUID]:
+    seeds = [RunSeed(id=uuid4(), workflow="flow", args=b"") for _ in range(count)]
+    return [run.run_id for run in store.catalog.insert(seeds)]
+
+
+def step(lease: Lease, base_seq: int = 0, events: int = 1) -> RunCommit:
+    rows = [EventRow(base_seq + 1 + index, 1, b"event") for index in range(events)]
+    return RunCommit(lease.run_id, lease.token, base_seq, rows, "running")
+
+
+def ending(lease: Lease) -> RunCommit:
+    return RunCommit(lease.run_id, lease.token, 0, [EventRow(1, 1, b"")], "completed", result=b"done")
+
+
+def wait_until_blocked(connection: Connection, name: str) -> None:
+    """Return when the session of this application name waits for a lock."""
+    deadline = time.monotonic() + LIMIT_S
+    blocked = "select 1 from pg_stat_activity where application_name = %s and wait_event_type = 'Lock'"
+    while connection.execute(blocked, [name]).fetchone() is None:
+        assert time.monotonic() < deadline, f"{name} does not wait for a lock"
+
+
+def meanwhile(connection: Connection, name: str, act: Callable[[], T]) -> Future[T]:
+    """Run ``act`` on a thread, and return when its session waits for a lock."""
+    future: Future[T] = Future()
+    threading.Thread(target=lambda: future.set_result(act()), daemon=True).start()
+    wait_until_blocked(connection, name)
+    return future
+
+
+def count_of(connection: Connection, table: str) -> object:
+    row = connection.execute(sql.SQL("select count(*) from {}").format(sql.Identifier(table))).fetchone()
+    assert row is not None
+    return row[0]
+
+
+@pytest.mark.rule("B1")
+def test_dispatchers_that_claim_at_once_get_every_run_once(store: PostgresStore, another: OpenStore) -> None:
+    run_ids = started(store, 300)
+    together = threading.Barrier(4)
+
+    def claim(number: int) -> list[UUID]:
+        mine, claimed = another(), []
+        owner = f"node/default/engine-{number}/boot-1"
+        mine.dispatch.register(owner, "node", "", 600.0)
+        together.wait()
+        deadline = time.monotonic() + LIMIT_S
+        while mine.dispatch.next_due([]).run_in_s is not None and time.monotonic() < deadline:
+            claimed += [run.run_id for run in mine.dispatch.claim(owner, 7)]
+        return claimed
+
+    with ThreadPoolExecutor(4) as threads:
+        claimed = [run_id for runs in threads.map(claim, range(4)) for run_id in runs]
+    assert sorted(claimed) == sorted(run_ids)
+
+
+@pytest.mark.rule("B1")
+def test_a_claim_passes_over_what_another_transaction_has_locked(
+    store: PostgresStore, connection: Connection
+) -> None:
+    locked, free = started(store, 1) + started(store, 1)
+    with connection.transaction():
+        connection.execute("select 1 from continuum_runs where id = %s for update", [locked])
+        assert [run.run_id for run in store.dispatch.claim(OWNER, 10)] == [free]
+    assert [run.run_id for run in store.dispatch.claim(OWNER, 10)] == [locked]
+
+
+@pytest.mark.rule("L5")
+def test_no_claim_ever_gets_a_run_that_was_inserted_leased(store: PostgresStore, another: OpenStore) -> None:
+    done = threading.Event()
+
+    def claim() -> int:
+        mine, claimed = another(), 0
+        mine.dispatch.register("other/default/engine-1/boot-1", "other", "", 600.0)
+        while not done.is_set():
+            claimed += len(mine.dispatch.claim("other/default/engine-1/boot-1", 100))
+        return claimed
+
+    with ThreadPoolExecutor(1) as threads:
+        claiming = threads.submit(claim)
+        leases = [lease for _ in range(50) for lease in leased(store)]
+        done.set()
+        assert claiming.result(LIMIT_S) == 0
+    assert store.journal.commit([step(lease) for lease in leases]) == {lease.run_id for lease in leases}
+
+
+@pytest.mark.rule("L1")
+def test_the_commit_of_a_former_owner_changes_nothing_of_its_run_and_all_of_the_others(
+    store: PostgresStore, connection: Connection
+) -> None:
+    lost, held = leased(store, owner="dead/default/engine-1/boot-1")[0], leased(store)[0]
+    (claimed,) = store.dispatch.claim(OWNER, 10)
+    stale = step(lost)
+    stale.timers_set, stale.tasks_set = [TimerRow(1, 5.0)], [TaskRow(1, 1, "charge", b"", "default")]
+    assert store.journal.commit([stale, step(held)]) == {held.run_id}
+    assert store.catalog.events(lost.run_id) == []
+    assert (count_of(connection, "continuum_timers"), count_of(connection, "continuum_activity_tasks")) == (
+        0,
+        0,
+    )
+    assert store.journal.commit([step(Lease(lost.run_id, claimed.token))]) == {lost.run_id}
+
+
+@pytest.mark.rule("L1")
+def test_a_commit_that_waited_for_the_run_sees_that_its_lease_is_gone(
+    store: PostgresStore, another: OpenStore, connection: Connection
+) -> None:
+    (lease,) = leased(store)
+    committer = another("committer")
+    with store.session.transaction("release"):
+        store.journal.release([Release(lease.run_id, lease.token, None)])
+        committing = meanwhile(connection, "committer", lambda: committer.journal.commit([step(lease)]))
+    assert committing.result(LIMIT_S) == set()
+    assert store.catalog.events(lease.run_id) == []
+
+
+@pytest.mark.rule("L1", "R6")
+def test_a_commit_whose_answer_was_lost_can_be_asked_again(store: PostgresStore) -> None:
+    (lease,) = leased(store)
+    first = step(lease)
+    assert store.journal.commit([first]) == {lease.run_id}
+    assert store.journal.commit([first]) == set()
+    assert [event.seq for event in store.catalog.events(lease.run_id)] == [1]
+    assert store.journal.commit([step(lease, base_seq=1)]) == {lease.run_id}
+
+
+@pytest.mark.rule("L1")
+def test_a_new_connection_skips_the_tokens_that_a_crash_may_have_forgotten(
+    store: PostgresStore, another: OpenStore
+) -> None:
+    started(store, 2)
+    (first,) = store.dispatch.claim(OWNER, 1)
+    (second,) = another().dispatch.claim(OWNER, 1)
+    assert second.token > first.token + 1000
+
+
+@pytest.mark.rule("L3", "T1")
+def test_a_timer_is_set_in_the_time_of_the_database_whatever_the_clock_here_says(
+    store: PostgresStore, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    (lease,) = leased(store)
+    commit = step(lease)
+    commit.timers_set = [TimerRow(1, delay_s=90.0)]
+    store.journal.commit([commit])
+    row = connection.execute(
+        "select extract(epoch from fires_at - inserted_at)::float8"
+        " from continuum_timers join continuum_events using (run_id, seq)"
+    ).fetchone()
+    assert row == (90.0,)
+
+
+@pytest.mark.rule("S1")
+def test_a_signal_that_was_first_ends_with_the_run_whose_end_waited_for_it(
+    store: PostgresStore, another: OpenStore, connection: Connection
+) -> None:
+    (lease,) = leased(store)
+    committer = another("committer")
+    with store.session.transaction("signal"):
+        assert store.catalog.signal(lease.run_id, "approved", b"", "once")[0] == "delivered"
+        committing = meanwhile(connection, "committer", lambda: committer.journal.commit([ending(lease)]))
+    assert committing.result(LIMIT_S) == {lease.run_id}
+    assert count_of(connection, "continuum_signals") == 0
+
+
+@pytest.mark.rule("S4")
+def test_a_signal_that_waited_for_the_end_of_its_run_is_refused(
+    store: PostgresStore, another: OpenStore, connection: Connection
+) -> None:
+    (lease,) = leased(store)
+    client = another("client")
+    with store.session.transaction("commit"):
+        store.journal.commit([ending(lease)])
+        signalling = meanwhile(
+            connection, "client", lambda: client.catalog.signal(lease.run_id, "approved", b"", None)
+        )
+    assert signalling.result(LIMIT_S) == ("terminal", "completed")
+    assert count_of(connection, "continuum_signals") == 0
+
+
+@pytest.mark.rule("B6", "L7")
+def test_a_run_given_back_while_a_signal_commits_is_due_at_once(
+    store: PostgresStore, another: OpenStore, connection: Connection
+) -> None:
+    (lease,) = leased(store)
+    engine = another("engine")
+    with store.session.transaction("signal"):
+        store.catalog.signal(lease.run_id, "approved", b"", None)
+        releasing = meanwhile(
+            connection, "engine", lambda: engine.journal.release([Release(lease.run_id, lease.token, None)])
+        )
+    releasing.result(LIMIT_S)
+    assert [run.run_id for run in store.dispatch.claim(OWNER, 1)] == [lease.run_id]
+
+
+@pytest.mark.rule("B6", "L7")
+def test_a_signal_that_waited_while_its_run_was_given_back_makes_it_due(
+    store: PostgresStore, another: OpenStore, connection: Connection
+) -> None:
+    (lease,) = leased(store)
+    client = another("client")
+    with store.session.transaction("release"):
+        store.journal.release([Release(lease.run_id, lease.token, None)])
+        signalling = meanwhile(
+            connection, "client", lambda: client.catalog.signal(lease.run_id, "approved", b"", None)
+        )
+    signalling.result(LIMIT_S)
+    assert [run.run_id for run in store.dispatch.claim(OWNER, 1)] == [lease.run_id]
+
+
+@pytest.mark.rule("B6", "L7")
+def test_an_outcome_that_waited_while_its_run_was_given_back_makes_it_due(
+    store: PostgresStore, another: OpenStore, connection: Connection
+) -> None:
+    (lease,) = leased(store)
+    worker = another("worker")
+    outcome = TaskOutcome(lease.run_id, 1, 1, True, b"")
+    with store.session.transaction("release"):
+        store.journal.release([Release(lease.run_id, lease.token, None)])
+        offering = meanwhile(connection, "worker", lambda: worker.dispatch.offer_outcomes([outcome]))
+    assert [woken.owner for woken in offering.result(LIMIT_S)] == [None]
+    assert [run.run_id for run in store.dispatch.claim(OWNER, 1)] == [lease.run_id]
+
+
+@pytest.mark.rule("R6")
+def test_a_commit_of_which_a_part_fails_changes_nothing(store: PostgresStore, connection: Connection) -> None:
+    (lease,) = leased(store)
+    connection.execute("alter table continuum_activity_tasks rename to hidden")
+    with pytest.raises(JournalError):
+        store.journal.commit([ending(lease)])
+    connection.execute("alter table hidden rename to continuum_activity_tasks")
+    assert store.catalog.events(lease.run_id) == []
+    assert store.journal.commit([ending(lease)]) == {lease.run_id}
+
+
+def test_commits_signals_cancels_outcomes_and_releases_of_the_same_runs_never_deadlock(
+    store: PostgresStore, another: OpenStore, connection: Connection
+) -> None:
+    leases = leased(store, 40)
+    deadlocks = "select deadlocks from pg_stat_database where datname = current_database()"
+    before = connection.execute(deadlocks).fetchone()
+
+    def commit(mine: PostgresStore, chance: random.Random) -> None:
+        # Without events the same base stays right, so that every committer passes the fence of every run.
+        batch = [step(lease, events=0) for lease in chance.sample(leases, 25)]
+        for each in batch:
+            each.timers_set = [TimerRow(seq, 100.0) for seq in chance.sample(range(1, 9), 2)]
+            each.tasks_set = [TaskRow(seq, 1, "a", b"", "default") for seq in chance.sample(range(1, 9), 2)]
+            each.signals_consumed = chance.sample(range(1, 500), 20)
+        mine.journal.commit(batch)
+
+    def end(mine: PostgresStore, chance: random.Random) -> None:
+        mine.journal.commit([ending(lease) for lease in chance.sample(leases, 1)])
+
+    def signal(mine: PostgresStore, chance: random.Random) -> None:
+        mine.catalog.signal(chance.choice(leases).run_id, "approved", b"", None)
+
+    def cancel(mine: PostgresStore, chance: random.Random) -> None:
+        mine.catalog.cancel(chance.choice(leases).run_id, None)
+
+    def offer(mine: PostgresStore, chance: random.Random) -> None:
+        chosen = chance.sample(leases, 25)
+        mine.dispatch.offer_outcomes([TaskOutcome(lease.run_id, 1, 1, True, b"") for lease in chosen])
+
+    def take(mine: PostgresStore, chance: random.Random) -> None:
+        mine.dispatch.claim_tasks(OWNER, ["default"], 20)
+        mine.dispatch.lose_tasks(OWNER, None)
+
+    def wake(mine: PostgresStore, chance: random.Random) -> None:
+        mine.mailbox.due_timers([(lease.run_id, 1) for lease in chance.sample(leases, 25)])
+
+    def give_back(mine: PostgresStore, chance: random.Random) -> None:
+        mine.journal.release([Release(lease.run_id, lease.token, 0.0) for lease in chance.sample(leases, 1)])
+
+    acts = [commit, commit, commit, end, signal, cancel, offer, take, wake, give_back]
+    weights = [10, 10, 10, 1, 5, 1, 5, 5, 2, 1]
+
+    def role(seed: int) -> None:
+        mine, chance = another(), random.Random(seed)
+        for act in chance.choices(acts, weights, k=60):
+            act(mine, chance)
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(role, range(6)))
+    assert connection.execute(deadlocks).fetchone() == before
+
+
+@pytest.mark.rule("O4")
+def test_a_broken_connection_fails_one_call_and_the_next_one_works(
+    store: PostgresStore, connection: Connection
+) -> None:
+    (lease,) = leased(store)
+    connection.execute(
+        "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+        " where application_name = 'race' and pid <> pg_backend_pid() and datname = current_database()"
+    )
+    with pytest.raises(JournalError, match="commit"):
+        store.journal.commit([step(lease)])
+    assert store.journal.commit([step(lease)]) == {lease.run_id}
