@@ -60,7 +60,7 @@ def decode_failure(data: bytes) -> Failure:
 def _message_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # a user's __str__ may fail; its failure must not hide the first one
+    except Exception as broken:  # noqa: BLE001 - a user's __str__ may fail; its failure must not hide the first one
         return f"<{type(error).__name__} whose text failed: {type(broken).__name__}>"
 
 

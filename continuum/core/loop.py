@@ -119,7 +119,7 @@ class WorkflowLoop(AbstractEventLoop):
         return self.call_later(when - self.time(), callback, *args, context=context)
 
     def _timer_handle_cancelled(self, handle: DurableTimer) -> None:
-        self.machine.cancel_timer(handle.seq)
+        self.machine.withdraw(handle.seq)
 
     def time(self) -> float:
         return self.machine.at / 1e6

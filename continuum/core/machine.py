@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any, NoReturn, cast
@@ -25,7 +24,9 @@ from typing import Any, NoReturn, cast
 from continuum.core.call import ActivityCall
 from continuum.core.definitions import Workflow
 from continuum.core.drift import Drift, drift_error
-from continuum.core.failure import activity_error, encode_failure, failure_of
+from continuum.core.ending import ending_of
+from continuum.core.failure import activity_error
+from continuum.core.inbox import Inbox
 from continuum.core.loop import DurableTimer, WorkflowLoop
 from continuum.core.pending import (
     CommandFuture,
@@ -56,7 +57,6 @@ from continuum.model.events import (
     from_row,
     to_row,
 )
-from continuum.model.run import RunState
 
 
 class Machine:
@@ -73,9 +73,7 @@ class Machine:
         self._args = args
         self._recorded: Sequence[EventBody] = ()
         self._pending: dict[int, PendingActivity | PendingWait | DurableTimer] = {}
-        self._waits: dict[str, deque[int]] = {}
-        self._mail: dict[str, deque[tuple[int, bytes]]] = {}
-        self._known_signals: set[int] = set()
+        self._inbox = Inbox()
         self._drift: ReplayDriftError | None = None
         self._dropped = False
         self._replaying = False
@@ -106,7 +104,7 @@ class Machine:
             self._replay_arrival(self._recorded[self.seq])
             self._drain()
         if self.seq < len(self._recorded):
-            raise drift_error(self._recorded, self.seq, None, self._now_at_end())
+            raise self._leftover(self.seq)
         self._recorded, self._replaying = (), False
 
     def drop(self) -> None:
@@ -126,7 +124,11 @@ class Machine:
 
     @property
     def awaits_signal(self) -> bool:
-        return any(self._waits.values())
+        return self._inbox.awaited
+
+    def unread_signals(self) -> tuple[int, ...]:
+        """Ids of the signals that came and that the code has not waited for yet."""
+        return self._inbox.unread()
 
     @property
     def parked(self) -> bool:
@@ -151,7 +153,10 @@ class Machine:
         base = self._taken
         events = [to_row(base + index, body) for index, body in enumerate(self._new, 1)]
         self._taken = base + len(events)
-        state, result, error = self._state()
+        if self.ended:
+            state, result, error = ending_of(self._task)
+        else:
+            state, result, error = ("suspended" if self.parked else "running"), None, None
         step = Step(
             base, events, state, result, error, self._dispatches, self._abandoned,
             self._timers_set, self._timers_cleared, self._consumed,
@@ -164,45 +169,32 @@ class Machine:
     # -- arrivals: each returns whether the run took it
 
     def signal(self, signal_id: int, name: str, value: bytes, at: int) -> bool:
-        if signal_id in self._known_signals or self.ended:
+        if self.ended or not self._inbox.learn(signal_id):
             return False
-        self._known_signals.add(signal_id)
-        if not self._waits.get(name):
-            self._mail.setdefault(name, deque()).append((signal_id, value))
+        seq = self._inbox.first_wait(name)
+        if seq is None:
+            self._inbox.keep(signal_id, name, value)
             return False
         self._see(at)
-        seq = self._waits[name][0]
-        self._append(SignalReceived(name, signal_id, value, self.at, seq))
         self._consumed.append(signal_id)
-        self._answer_wait(seq, value)
-        self._drain()
-        return True
+        return self._arrive(SignalReceived(name, signal_id, value, self.at, seq))
 
     def complete(self, seq: int, attempt: int, value: bytes, at: int) -> bool:
-        entry = self._pending.get(seq)
-        if type(entry) is not PendingActivity or entry.attempt != attempt or self.ended:
+        if not self._awaits_attempt(seq, attempt):
             return False
         self._see(at)
-        self._append(ActivityCompleted(seq, value, self.at))
-        self._answer_activity(seq, entry, value)
-        self._drain()
-        return True
+        return self._arrive(ActivityCompleted(seq, value, self.at))
 
     def fail(self, seq: int, attempt: int, failure: Failure, timed_out: bool, at: int) -> bool:
-        entry = self._pending.get(seq)
-        if type(entry) is not PendingActivity or entry.attempt != attempt or self.ended:
+        if not self._awaits_attempt(seq, attempt):
             return False
         self._see(at)
-        self._append(ActivityFailed(seq, failure, attempt, self.at, timed_out))
-        del self._pending[seq]
-        entry.future.set_exception(activity_error(failure, attempt, timed_out))
-        self._drain()
-        return True
+        return self._arrive(ActivityFailed(seq, failure, attempt, self.at, timed_out))
 
     def retry(self, seq: int, attempt: int, failure: Failure, delay_s: float) -> bool:
         """``attempt`` failed, and the next one may start ``delay_s`` later. The code does not see it."""
         entry = self._pending.get(seq)
-        if type(entry) is not PendingActivity or entry.attempt != attempt or self.ended:
+        if not self._awaits_attempt(seq, attempt) or type(entry) is not PendingActivity:
             return False
         entry.next_attempt(attempt + 1, delay_s, self._crew.text)
         self._append(ActivityRetried(seq, entry.attempt, delay_s, failure, entry.crew))
@@ -210,15 +202,12 @@ class Machine:
         return True
 
     def fire(self, seq: int, at: int) -> bool:
-        if self.ended or not self._is_timer(seq):
+        entry = self._pending.get(seq)
+        if self.ended or not (type(entry) is DurableTimer or (type(entry) is PendingWait and entry.timed)):
             return False
-        timer = self._pending[seq]
-        self._see(max(at, round(timer.when() * 1e6)) if type(timer) is DurableTimer else at)
-        self._append(TimerFired(seq, self.at))
+        self._see(max(at, round(entry.when() * 1e6)) if type(entry) is DurableTimer else at)
         self._timers_cleared.append(seq)
-        self._answer_timer(seq)
-        self._drain()
-        return True
+        return self._arrive(TimerFired(seq, self.at))
 
     # -- commands, from effects
 
@@ -247,18 +236,19 @@ class Machine:
         site = site_text(user_site())
         recorded = self._next_recorded()
         if recorded is None:
-            if self._mail.get(name):
-                signal_id, value = self._mail[name].popleft()
+            early = self._inbox.take(name)
+            if early is not None:
+                signal_id, value = early
                 self._append(SignalReceived(name, signal_id, value, self.at, 0, site))
                 self._consumed.append(signal_id)
-                return self._answered(restore, value)
+                return settle(self.loop.create_future(), restore, value, name)
             self._append(SignalAwaited(name, timeout_s, site))
             if timeout_s is not None:
                 self._timers_set.append(TimerSet(self.seq, timeout_s, None))
         elif type(recorded) is SignalReceived and recorded.command == 0 and recorded.name == name:
             self.seq += 1
-            self._known_signals.add(recorded.signal_id)
-            return self._answered(restore, recorded.value)
+            self._inbox.learn(recorded.signal_id)
+            return settle(self.loop.create_future(), restore, recorded.value, name)
         elif type(recorded) is SignalAwaited and recorded.name == name:
             self.seq += 1
             timeout_s = recorded.timeout_s
@@ -266,7 +256,7 @@ class Machine:
             self._drifted(f"wait for signal {name}", site)
         future = CommandFuture(self, self.seq)
         self._pending[self.seq] = PendingWait(name, restore, future, timeout_s is not None)
-        self._waits.setdefault(name, deque()).append(self.seq)
+        self._inbox.add_wait(name, self.seq)
         return future
 
     def start_timer(
@@ -311,12 +301,10 @@ class Machine:
             self._abandoned.append((seq, entry.attempt))
             self._dispatches = [d for d in self._dispatches if d.seq != seq]
         elif type(entry) is PendingWait:
-            self._waits[entry.name].remove(seq)
+            self._inbox.end_wait(entry.name, seq)
             if entry.timed:
                 self._clear_timer(seq)
-
-    def cancel_timer(self, seq: int) -> None:
-        if self._pending.pop(seq, None) is not None:
+        elif entry is not None:
             self._clear_timer(seq)
 
     # -- inside
@@ -340,11 +328,7 @@ class Machine:
         self._new.append(body)
 
     def _next_recorded(self) -> EventBody | None:
-        """The event that a command issued now must match; None on new ground.
-
-        Raises:
-            Drift: the run is being dropped, or has drifted before: nothing is recorded any more.
-        """
+        """The event that a command issued now must match, None on new ground; a dropped run unwinds here."""
         if self._dropped or self._drift is not None:
             raise Drift
         return self._recorded[self.seq] if self.seq < len(self._recorded) else None
@@ -353,80 +337,64 @@ class Machine:
         self._drift = drift_error(self._recorded, self.seq, commanded, site)
         raise Drift
 
-    def _now_at_end(self) -> str:
-        return "the workflow has ended" if self._task.done() else "the workflow waits"
+    def _leftover(self, position: int) -> ReplayDriftError:
+        now = "the workflow has ended" if self._task.done() else "the workflow waits"
+        return drift_error(self._recorded, position, None, now)
+
+    def _arrive(self, body: EventBody) -> bool:
+        """Record a live arrival, and let the code see it."""
+        self._append(body)
+        self._apply(body)
+        self._drain()
+        return True
 
     def _replay_arrival(self, body: EventBody) -> None:
-        """Deliver the recorded arrival that is next."""
-        entry = self._pending.get(getattr(body, "command", 0))
-        self.at = max(self.at, getattr(body, "at", 0))
+        """Let the code see the recorded arrival that is next."""
         position, self.seq = self.seq, self.seq + 1
-        match body:
-            case ActivityCompleted(command=seq, value=value) if type(entry) is PendingActivity:
-                self._answer_activity(seq, entry, value)
-            case ActivityFailed(command=seq) if type(entry) is PendingActivity:
-                del self._pending[seq]
-                entry.future.set_exception(activity_error(body.failure, body.attempts, body.timed_out))
-            case ActivityRetried(attempt=attempt, delay_s=delay_s, crew=crew) if (
-                type(entry) is PendingActivity
-            ):
-                entry.next_attempt(attempt, delay_s, crew)
-            case SignalReceived(command=seq, signal_id=signal_id, value=value) if type(entry) is PendingWait:
-                self._known_signals.add(signal_id)
-                self._answer_wait(seq, value)
-            case TimerFired(command=seq) if self._is_timer(seq):
-                self._answer_timer(seq)
-            case _:
-                raise drift_error(self._recorded, position, None, self._now_at_end())
+        self.at = max(self.at, getattr(body, "at", 0))
+        if not self._apply(body):
+            raise self._leftover(position)
 
-    def _answer_activity(self, seq: int, entry: PendingActivity, value: bytes) -> None:
-        del self._pending[seq]
-        settle(entry.future, entry.call.target.signature.restore_result, value, "result")
-
-    def _answer_wait(self, seq: int, value: bytes) -> None:
-        entry = self._pending.pop(seq)
-        assert type(entry) is PendingWait
-        self._waits[entry.name].remove(seq)
-        if entry.timed:
-            self._clear_timer(seq)
-        settle(entry.future, entry.restore, value, f"signal {entry.name}")
-
-    def _answer_timer(self, seq: int) -> None:
-        entry = self._pending.pop(seq)
-        if type(entry) is PendingWait:
-            self._waits[entry.name].remove(seq)
-            entry.future.set_exception(TimeoutError(f"no signal {entry.name!r} in time"))
-        else:
-            assert type(entry) is DurableTimer
-            self.loop.call_soon(entry._run)
-
-    def _answered(self, restore: Restore, value: bytes) -> Future[Any]:
-        future = self.loop.create_future()
-        settle(future, restore, value, "signal")
-        return future
-
-    def _is_timer(self, seq: int) -> bool:
+    def _apply(self, body: EventBody) -> bool:
+        """Give the arrival to what waits for it; False if nothing does."""
+        seq = getattr(body, "command", 0)
         entry = self._pending.get(seq)
-        return type(entry) is DurableTimer or (type(entry) is PendingWait and entry.timed)
+        match body, entry:
+            case ActivityCompleted(value=value), PendingActivity(future=future, call=call):
+                del self._pending[seq]
+                settle(future, call.target.signature.restore_result, value, "result")
+            case ActivityFailed(), PendingActivity(future=future):
+                del self._pending[seq]
+                future.set_exception(activity_error(body.failure, body.attempts, body.timed_out))
+            case ActivityRetried(attempt=attempt, delay_s=delay_s, crew=crew), PendingActivity():
+                entry.next_attempt(attempt, delay_s, crew)
+            case SignalReceived(signal_id=signal_id, value=value), PendingWait(name=name, future=future):
+                self._end_wait(seq, entry)
+                if entry.timed:
+                    self._clear_timer(seq)
+                self._inbox.learn(signal_id)
+                settle(future, entry.restore, value, f"signal {name}")
+            case TimerFired(), PendingWait(name=name, future=future, timed=True):
+                self._end_wait(seq, entry)
+                future.set_exception(TimeoutError(f"no signal {name!r} in time"))
+            case TimerFired(), DurableTimer():
+                del self._pending[seq]
+                self.loop.call_soon(entry._run)
+            case _:
+                return False
+        return True
+
+    def _end_wait(self, seq: int, wait: PendingWait) -> None:
+        del self._pending[seq]
+        self._inbox.end_wait(wait.name, seq)
+
+    def _awaits_attempt(self, seq: int, attempt: int) -> bool:
+        entry = self._pending.get(seq)
+        return type(entry) is PendingActivity and entry.attempt == attempt and not self.ended
 
     def _clear_timer(self, seq: int) -> None:
-        """The timer's row goes with the next commit (T5); one that was never committed is just not set. In replay
-        it has gone long ago, with the commit of what is replayed."""
+        """Its row goes with the next commit (T5); one never committed is just not set; in replay it is long gone."""
         kept = [timer for timer in self._timers_set if timer.seq != seq]
         if len(kept) == len(self._timers_set) and not self._replaying:
             self._timers_cleared.append(seq)
         self._timers_set = kept
-
-    def _state(self) -> tuple[RunState, bytes | None, bytes | None]:
-        if not self._task.done():
-            return ("suspended" if self.parked else "running"), None, None
-        if self._task.cancelled():
-            failure = failure_of(asyncio.CancelledError("the workflow cancelled itself"))
-            return "failed", None, encode_failure(failure)
-        error = self._task.exception()
-        if error is None:
-            try:
-                return "completed", payload.encode(self._task.result(), path="result"), None
-            except Exception as unencodable:  # noqa: BLE001 - the result is the user's: any failure fails the run
-                error = unencodable
-        return "failed", None, encode_failure(failure_of(error, skip_frames=1))

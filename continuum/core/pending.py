@@ -65,12 +65,13 @@ class PendingWait:
         self.name, self.restore, self.future, self.timed = name, restore, future, timed
 
 
-def settle(future: Future[Any], restore: Restore, value: bytes, path: str) -> None:
-    """Give the awaiting code the restored value, or the ``PayloadError`` that says why there is none."""
+def settle(future: Future[Any], restore: Restore, value: bytes, path: str) -> Future[Any]:
+    """Return the future: it gives the awaiting code the restored value, or the ``PayloadError`` that says why there is none."""
     try:
         future.set_result(restore(payload.decode(value, path=path)))
     except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
         future.set_exception(error)
+    return future
 
 
 def idempotency_key_of(call: ActivityCall[Any]) -> str | None:

@@ -39,10 +39,8 @@ def _normal_form(node: object) -> Iterator[str]:
         for name, value in ast.iter_fields(node):
             if name in _SILENT or value is None or value == []:
                 continue
-            if name == "body" and isinstance(value, list):
-                value = _without_docstring(value)
             yield f" {name}="
-            yield from _normal_form(value)
+            yield from _normal_form(_without_docstring(value) if name == "body" else value)
         yield ")"
     elif isinstance(node, list):
         yield "["
@@ -53,8 +51,9 @@ def _normal_form(node: object) -> Iterator[str]:
         yield repr(node)
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
+def _without_docstring(body: Any) -> Any:
+    """The statements of a function or class; the body of a lambda is an expression and stays."""
+    first = body[0] if isinstance(body, list) else None
     if (
         isinstance(first, ast.Expr)
         and isinstance(first.value, ast.Constant)

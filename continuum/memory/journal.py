@@ -153,7 +153,7 @@ def _queued(task: TaskRow, now: float) -> TaskRecord:
 def _give_back(transaction: Transaction, run: RunRecord, release: Release) -> None:
     now = transaction.now
     due_at = None if release.due_in_s is None else now + release.due_in_s
-    if run.has_mail() or run.has_due_timer(now):
+    if release.attention is None and (run.has_mail(release.seen) or run.has_due_timer(now)):
         due_at = now
     transaction.tables.unlease(run)
     run.due_at, run.attention = due_at, release.attention

@@ -13,7 +13,7 @@ Two questions decide most answers:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
@@ -95,9 +95,11 @@ class RunRecord:
             tuple(sorted(seq for seq, fires_at in self.timers.items() if fires_at <= now)),
         )
 
-    def has_mail(self) -> bool:
-        """Say whether an unread signal or outcome waits."""
-        return bool(self.signals) or any(task.outcome is not None for task in self.tasks.values())
+    def has_mail(self, seen: Collection[int] = ()) -> bool:
+        """Say whether an outcome waits, or an unread signal that is not among the ``seen``."""
+        return any(signal not in seen for signal in self.signals) or any(
+            task.outcome is not None for task in self.tasks.values()
+        )
 
     def has_due_timer(self, now: float) -> bool:
         return any(fires_at <= now for fires_at in self.timers.values())

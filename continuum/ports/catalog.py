@@ -76,7 +76,7 @@ class Catalog(Protocol):
         self, run_id: UUID, reason: str | None
     ) -> tuple[Literal["cancelled", "not_found", "terminal"], RunState | None]:
         """End a live run as ``cancelled``: lease, timers, tasks and unread signals go in the same transaction (K1).
-        Follows ``continued_to``. The error of the run is a ``Failure`` of type ``continuum.Cancelled`` with the reason."""
+        Follows ``continued_to``. The run's error is a ``Failure`` of type ``continuum.Cancelled`` with the reason."""
         ...
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:

@@ -121,12 +121,14 @@ class RunCommit(msgspec.Struct, array_like=True):
 
 class Release(msgspec.Struct, frozen=True, array_like=True):
     """A lease given back. ``due_in_s``: when a dispatcher may take the run again, None: when something wakes it.
-    ``attention``: why it was parked, for ``run show`` (None clears it)."""
+    ``seen``: ids of the unread signals that the owner knows and does not wait for. ``attention``: why it was parked,
+    for ``run show`` (None clears it)."""
 
     run_id: UUID
     token: int
     due_in_s: float | None
     attention: str | None = None
+    seen: tuple[int, ...] = ()
 
 
 class Journal(Protocol):
@@ -151,8 +153,9 @@ class Journal(Protocol):
     def release(self, releases: Sequence[Release]) -> None:
         """Give leases back (L7): state becomes ``suspended`` unless the run is due at once; stale ones are ignored.
 
-        A run with unread mail or a due timer is due at once whatever ``due_in_s`` says: nothing that came between the
-        owner's last look and this may wait for a scan.
+        A run with a due timer, or with mail that the owner has not ``seen``, is due at once whatever ``due_in_s`` says:
+        nothing that came between the owner's last look and this may wait for a scan. But not one that is given
+        back for a reason (``attention``): its back-off holds, or it would be claimed in a hot loop (D4).
         """
         ...
 

@@ -92,6 +92,7 @@ class PostgresJournal:
             **leases,
             "dues": doubles([release.due_in_s for release in releases]),
             "attentions": texts([_storable(release.attention) for release in releases]),
+            "seen": bigints([signal for release in releases for signal in release.seen]),
         }
         # Two statements: only one that begins when the locks are held sees the mail of who held them before.
         self._session.together(("lock_leases", leases), ("release", given))

@@ -1,4 +1,4 @@
--- Give leases back; a run with mail or a due timer is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done.
+-- Give leases back; a run with mail its owner has not seen, or a due timer, is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done.
 -- clock_timestamp(), not now(): a timer that came due while this transaction waited for the lock counts.
 with given as (
     select
@@ -6,14 +6,19 @@ with given as (
         release.token,
         release.attention,
         case
-            when exists (select 1 from continuum_signals as mail where mail.run_id = release.id and not mail.consumed)
+            when release.attention is null and (
+                exists (
+                    select 1
+                    from continuum_signals as mail
+                    where mail.run_id = release.id and not mail.consumed and mail.id <> all(%(seen)b::bigint[])
+                )
               or exists (select 1 from continuum_activity_tasks as task where task.run_id = release.id and task.state = 'done')
               or exists (
                   select 1
                   from continuum_timers as timer
                   where timer.run_id = release.id and timer.fires_at <= clock_timestamp()
               )
-            then now()
+            ) then now()
             when release.due_in_s is not null then now() + least(release.due_in_s, 3e9) * interval '1 second'
         end as due_at
     from unnest(%(runs)b::uuid[], %(tokens)b::bigint[], %(dues)b::float8[], %(attentions)b::text[])

@@ -132,8 +132,14 @@ class Scene:
         self.release(lease, None)
         return lease.run_id
 
-    def release(self, lease: Lease, due_in_s: float | None, attention: str | None = None) -> None:
-        self.journal.release([Release(lease.run_id, lease.token, due_in_s, attention)])
+    def release(
+        self,
+        lease: Lease,
+        due_in_s: float | None,
+        attention: str | None = None,
+        seen: tuple[int, ...] = (),
+    ) -> None:
+        self.journal.release([Release(lease.run_id, lease.token, due_in_s, attention, seen)])
 
     def commit(self, *steps: RunCommit) -> set[UUID]:
         return self.journal.commit(steps)

@@ -59,6 +59,23 @@ def test_a_run_with_an_unread_signal_is_due_at_once(scene: Scene, due_in_s: floa
     assert names(scene.mail(claimed)) == ["approved"]
 
 
+def test_a_signal_that_the_owner_has_seen_and_does_not_wait_for_wakes_nobody(scene: Scene) -> None:
+    lease = scene.leased()
+    scene.signal(lease.run_id, "later")
+    (seen,) = scene.mail(lease).signals
+    scene.release(lease, None, seen=(seen.id,))
+    assert scene.claim(OTHER) == []
+    scene.signal(lease.run_id, "now")
+    assert scene.claimed_ids(OTHER) == [lease.run_id]
+
+
+def test_a_run_that_is_given_back_for_a_reason_keeps_its_back_off_whatever_mail_it_has(scene: Scene) -> None:
+    lease = scene.leased(timers_set=(due_timer(1),))
+    scene.signal(lease.run_id, "approved")
+    scene.release(lease, HOUR_S, "its code is not loaded here")
+    assert scene.claim(OTHER) == []
+
+
 def test_a_run_with_an_unread_outcome_is_due_at_once(scene: Scene) -> None:
     lease = scene.leased(tasks_set=(task(1),))
     scene.dispatch.offer_outcomes([completed(lease, 1)])
