@@ -20,6 +20,7 @@ from continuum.ports.transport import Transport
 from continuum.wire.messages import RELIABLE, VERSION, Message, Parcel, decode_parcel, encode_parcel
 
 PARCEL_MESSAGES_MAX = 200
+PARCEL_BYTES_MAX = 1 << 20
 RESEND_S = 0.5
 RESEND_MAX_S = 4.0
 ACK_DELAY_S = 0.05
@@ -190,5 +191,14 @@ class Post:
 
 
 def _parts(messages: list[Message]) -> Iterable[list[Message]]:
-    for start in range(0, len(messages), PARCEL_MESSAGES_MAX):
-        yield messages[start : start + PARCEL_MESSAGES_MAX]
+    """Cut into parcels of bounded number and size; a message that is larger goes alone."""
+    part: list[Message] = []
+    size = 0
+    for message in messages:
+        size += len(getattr(message, "args", b"")) + len(getattr(message, "payload", b""))
+        if part and (len(part) >= PARCEL_MESSAGES_MAX or size > PARCEL_BYTES_MAX):
+            yield part
+            part, size = [], 0
+        part.append(message)
+    if part:
+        yield part

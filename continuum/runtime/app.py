@@ -1,0 +1,90 @@
+"""Loading the application: the modules that define workflows and activities."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+from continuum.core.definitions import Activity, Definition, Registry, Workflow, registry
+from continuum.errors import NodeError
+
+_DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedApp:
+    """The names that the modules have brought into this process, sorted."""
+
+    workflows: tuple[str, ...]
+    activities: tuple[str, ...]
+
+
+def load_app(modules: Sequence[str]) -> LoadedApp:
+    """Import the modules, from the current folder too, and return what workflows and activities there are now.
+
+    Raises:
+        NodeError: a module does not exist, does not import, or has no workflow and no activity; in one line.
+    """
+    if os.getcwd() not in sys.path and "" not in sys.path:  # noqa: PTH109 - sys.path holds text
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109
+    for name in modules:
+        module = _import(name)
+        if not _has_definitions(name, module, registry):
+            raise NodeError(
+                f"{name} has no workflows and no activities ({_file_of(module)}); "
+                "decorate functions with @workflow or @activity, or name another module"
+            )
+    return LoadedApp(tuple(sorted(registry.workflows)), tuple(sorted(registry.activities)))
+
+
+def _import(name: str) -> ModuleType:
+    if not _DOTTED_NAME.fullmatch(name):
+        raise NodeError(f"{name!r} is no module name; write it as in an import statement, such as shop.flows")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (error.name == name or name.startswith(error.name + ".")):
+            raise NodeError(
+                f"there is no module {error.name!r}; start in the folder that contains it, or install it"
+            ) from error
+        raise NodeError(_reason(name, error)) from error
+    except (Exception, SystemExit) as error:  # a module may raise anything
+        raise NodeError(_reason(name, error)) from error
+
+
+def _reason(name: str, error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    kind = type(error).__name__ + (": " if text else "")
+    return f"{name} cannot be imported: {kind}{text} ({_place(error)}); correct it and start again"
+
+
+def _place(error: BaseException) -> str:
+    """``file:line`` in the application: the last frame that is not of the import machinery."""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith("<frozen importlib") and frame.filename != importlib.__file__
+    ]
+    last = own[-1]
+    return f"{last.filename}:{last.lineno}"
+
+
+def _has_definitions(name: str, module: ModuleType, known: Registry) -> bool:
+    """Whether the module defines, or passes on, a workflow or an activity."""
+    if any(isinstance(value, Workflow | Activity) for value in vars(module).values()):
+        return True
+    definitions: list[Definition[..., object]] = [*known.workflows.values(), *known.activities.values()]
+    return any(d.fn.__module__ == name or d.fn.__module__.startswith(name + ".") for d in definitions)
+
+
+def _file_of(module: ModuleType) -> str:
+    return module.__file__ or "a package without __init__.py"

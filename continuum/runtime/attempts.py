@@ -1,0 +1,251 @@
+"""The attempts of an engine's runs: let out, finished, failed, retried, lost with a worker, found again (chapter A).
+
+After a crash of the engine the workers may still hold attempts. So for every attempt that the journal leaves open:
+
+    a task row holds it                        -> its outcome comes by mail
+    we have sent it (the run was only reloaded) -> its result comes
+    a worker of this node holds it             -> its result comes to us from now on
+    none does, and no worker died since        -> it never began: let it out, the same attempt
+    none does, and a worker (or the node) died -> it may have begun: a failed attempt (A5)
+
+"No worker died since" is the crew, ``<boot>:<deaths>``, that the event which began the attempt recorded.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from continuum.core.failure import decode_failure
+from continuum.core.step import Crew, Dispatch, PendingAttempt
+from continuum.errors import PayloadError
+from continuum.model.events import Failure
+from continuum.model.retry import ATTEMPTS_EXHAUSTED, WORKER_DIED, type_name
+from continuum.ports.journal import TaskOutcome
+from continuum.runtime.live import LiveRun, execute_of
+from continuum.runtime.placement import Placement
+from continuum.runtime.role import Ports
+from continuum.wire.messages import Abandon, Disowned, Finished, Key, Recover, Recovered, Settled
+from continuum.wire.post import Peer
+
+_NO_PAYLOAD = type_name(PayloadError)
+_LOST = Failure(WORKER_DIED, "the worker process died during this attempt")
+
+
+class Attempts:
+    """``touch(run)`` is called when a run changed; ``now_us()`` is the database's time."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        runs: dict[bytes, LiveRun],
+        crew: Crew,
+        touch: Callable[[LiveRun], None],
+        now_us: Callable[[], int],
+    ) -> None:
+        self._ports, self._runs, self._crew, self._touch, self._now_us = ports, runs, crew, touch, now_us
+        self.placement = Placement(ports.post)
+        self._delayed: list[tuple[float, int, LiveRun, Dispatch]] = []
+        self._count = 0
+        self._asked: dict[Key, tuple[PendingAttempt, set[Peer]]] = {}
+        self._settled: defaultdict[Peer, list[Key]] = defaultdict(list)
+        self._disowned: defaultdict[Peer, list[Key]] = defaultdict(list)
+        self._abandoned: defaultdict[Peer, list[Key]] = defaultdict(list)
+        self._to_recover: list[Key] = []
+
+    # -- out
+
+    def let_out(self, run: LiveRun, dispatch: Dispatch) -> None:
+        """The attempt is durable: it may run, after its back-off."""
+        now = self._ports.clock.monotonic()
+        if dispatch.delay_s > 0:
+            self._count += 1
+            heapq.heappush(self._delayed, (now + dispatch.delay_s, self._count, run, dispatch))
+        else:
+            self.placement.add(execute_of(run, dispatch), dispatch.call.policy.queue, now)
+
+    def tick(self) -> None:
+        now = self._ports.clock.monotonic()
+        while self._delayed and (self._delayed[0][0] <= now or self.placement.draining):
+            due, _, run, dispatch = heapq.heappop(self._delayed)
+            if self._runs.get(run.id) is not run or not _waits(run, dispatch.seq, dispatch.attempt):
+                continue
+            if self.placement.draining:
+                run.put_row(execute_of(run, dispatch), dispatch.call.policy.queue, max(due - now, 0.0))
+                self._touch(run)
+            else:
+                self.placement.add(execute_of(run, dispatch), dispatch.call.policy.queue, now)
+        for waiting in self.placement.place(now):
+            execute, current = waiting.execute, self._runs.get(waiting.execute.run)
+            if current is not None and _waits(current, execute.seq, execute.attempt):
+                current.put_row(execute, waiting.queue, 0.0)
+                self._touch(current)
+        self._send()
+
+    def wake_at(self) -> float:
+        return min(self._delayed[0][0] if self._delayed else float("inf"), self.placement.place_at())
+
+    def _send(self) -> None:
+        if self._to_recover:
+            keys, self._to_recover = self._to_recover, []
+            for peer in self.placement.workers():
+                self._ports.post.send(peer, Recover(keys))
+        for lists, message in (
+            (self._settled, Settled),
+            (self._disowned, Disowned),
+            (self._abandoned, Abandon),
+        ):
+            for peer, keys in lists.items():
+                self._ports.post.send(peer, message(keys))
+            lists.clear()
+
+    # -- back
+
+    def finished(self, worker: Peer, message: Finished) -> None:
+        key = message.key
+        self.placement.finished(key)
+        run = self._runs.get(message.run)
+        if run is None:
+            self._disowned[worker].append(key)
+        elif key not in run.unsettled:
+            outcome = TaskOutcome(
+                run.lease.run_id, message.seq, message.attempt, message.ok, message.payload, message.timed_out
+            )
+            if self._apply(run, outcome, message.retryable):
+                run.unsettled[key] = worker
+                self._touch(run)
+            else:
+                self._settled[worker].append(key)
+
+    def disown(self, worker: Peer, message: Finished) -> None:
+        self._disowned[worker].append(message.key)
+
+    def settle(self, run: LiveRun, keys: Iterable[Key]) -> None:
+        """These results are committed."""
+        for key in keys:
+            worker = run.unsettled.pop(key, None)
+            if worker is not None:
+                self._settled[worker].append(key)
+
+    def outcome(self, run: LiveRun, outcome: TaskOutcome) -> None:
+        """A result that came by the database; its row has done its duty whether the run still waits for it or not."""
+        self.placement.withdraw((run.id, outcome.seq, outcome.attempt))
+        current = run.machine.attempt(outcome.seq)
+        if current is None or current[1] <= outcome.attempt:
+            run.clear_row(outcome.seq)
+        self._apply(run, outcome, retryable=True)
+        self._touch(run)
+
+    def abandon(self, run: LiveRun, seq: int, attempt: int) -> None:
+        """The code does not wait for this attempt any more (A15)."""
+        key = (run.id, seq, attempt)
+        self._asked.pop(key, None)
+        worker = self.placement.withdraw(key)
+        if seq in run.rows:
+            run.clear_row(seq)
+            self._touch(run)
+        if worker is not None:
+            self._abandoned[worker].append(key)
+
+    def _apply(self, run: LiveRun, outcome: TaskOutcome, retryable: bool) -> bool:
+        seq, attempt, now_us = outcome.seq, outcome.attempt, self._now_us()
+        if outcome.ok:
+            return run.machine.complete(seq, attempt, outcome.payload, now_us)
+        if not _waits(run, seq, attempt):
+            return False
+        failure = decode_failure(outcome.payload) if outcome.payload else _LOST
+        retryable = retryable and failure.type != _NO_PAYLOAD  # what another attempt would only repeat
+        return self._fail(run, seq, attempt, failure, outcome.timed_out, retryable)
+
+    def _fail(
+        self, run: LiveRun, seq: int, attempt: int, failure: Failure, timed_out: bool, retryable: bool
+    ) -> bool:
+        current = run.machine.attempt(seq)
+        assert current is not None
+        policy = current[0].policy.retry
+        if retryable and policy.allows_after(attempt, failure):
+            return run.machine.retry(
+                seq, attempt, failure, policy.delay_s(attempt, self._ports.random.random)
+            )
+        if failure.type == WORKER_DIED:
+            message = f"{failure.message}, the last of {policy.max_attempts}"
+            failure = Failure(ATTEMPTS_EXHAUSTED, message, failure.traceback, WORKER_DIED)
+        return run.machine.fail(seq, attempt, failure, timed_out, self._now_us())
+
+    # -- lost and found
+
+    def worker_down(self, worker: Peer) -> None:
+        """Its attempts have failed; and it cannot answer any more what it held."""
+        for key in self.placement.worker_down(worker):
+            self._lost(key)
+        for key in [key for key, (_, asked) in self._asked.items() if worker in asked]:
+            self._is_unknown(key, worker)
+
+    def recover(self, run: LiveRun, pending: Iterable[PendingAttempt]) -> None:
+        """Find out what became of attempts that the journal leaves open and no task row holds."""
+        for attempt in pending:
+            key = (run.id, attempt.dispatch.seq, attempt.dispatch.attempt)
+            if key[1] in run.rows or self.placement.is_out(key) or not _waits(run, key[1], key[2]):
+                continue
+            workers = set(self.placement.workers())
+            if workers and _boot(attempt.crew) == _boot(self._crew.text):
+                self._asked[key] = (attempt, workers)
+                self._to_recover.append(key)
+            else:
+                self._decide(key, attempt)
+
+    def recovered(self, worker: Peer, message: Recovered) -> list[LiveRun]:
+        """Take a worker's answer, asked for or not; return the runs whose result it has stored in the database."""
+        stored = []
+        for key in message.held:
+            if self._asked.pop(key, None) is not None:
+                self.placement.adopt(key, worker)
+        for key in message.stored:
+            self._asked.pop(key, None)
+            self.placement.finished(key)
+            run = self._runs.get(key[0])
+            if run is not None:
+                stored.append(run)
+        for key in message.unknown:
+            if key in self._asked:
+                self._is_unknown(key, worker)
+        return stored
+
+    def idle(self, run: LiveRun) -> bool:
+        """True if no attempt of the run is here: not out, not delayed, not asked for."""
+        return all(
+            pending.dispatch.seq in run.rows and pending.dispatch.seq not in run.rows_set
+            for pending in run.machine.attempts()
+        )
+
+    def _is_unknown(self, key: Key, worker: Peer) -> None:
+        attempt, asked = self._asked[key]
+        asked.discard(worker)
+        if not asked:
+            del self._asked[key]
+            self._decide(key, attempt)
+
+    def _decide(self, key: Key, attempt: PendingAttempt) -> None:
+        run = self._runs.get(key[0])
+        if run is None or not _waits(run, key[1], key[2]):
+            return
+        if attempt.crew == self._crew.text:
+            self.let_out(run, attempt.dispatch)
+        else:
+            self._lost(key)
+
+    def _lost(self, key: Key) -> None:
+        run = self._runs.get(key[0])
+        if run is not None and _waits(run, key[1], key[2]):
+            self._fail(run, key[1], key[2], _LOST, False, True)
+            self._touch(run)
+
+
+def _waits(run: LiveRun, seq: int, attempt: int) -> bool:
+    current = run.machine.attempt(seq)
+    return current is not None and current[1] == attempt
+
+
+def _boot(crew: str) -> str:
+    return crew.partition(":")[0]

@@ -1,0 +1,75 @@
+"""Group commit: the changed runs go into the journal together, two groups side by side (idea 4).
+
+While both groups are under way, changes gather; so a busy engine makes large groups and an idle one waits for
+nobody. No timer decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from continuum.ports.offload import Lane
+from continuum.runtime.asking import Asking
+from continuum.runtime.live import Flight, LiveRun
+
+GROUPS_MAX = 2
+GROUP_RUNS_MAX = 500
+
+
+class Commits:
+    """``settle(flight, written)`` is called for every run of a finished group."""
+
+    def __init__(self, asking: Asking, settle: Callable[[Flight, bool], None]) -> None:
+        self._asking, self._settle = asking, settle
+        self._dirty: dict[bytes, LiveRun] = {}
+        self._groups = 0
+        self.spill = False  # draining: attempts that have not begun go into task rows
+        self.commits = 0
+        self.runs_committed = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self._dirty and not self._groups
+
+    def touch(self, run: LiveRun) -> None:
+        """The run may have changed: it goes with the next group, after the one that it is in."""
+        if not run.committing and run.dirty:
+            self._dirty[run.id] = run
+
+    def forget(self, run: LiveRun) -> None:
+        """The run is not ours any more: nothing of it is written."""
+        if self._dirty.get(run.id) is run:
+            del self._dirty[run.id]
+
+    def tick(self) -> None:
+        while self._dirty and self._groups < GROUPS_MAX:
+            chosen = list(self._dirty.values())[:GROUP_RUNS_MAX]
+            if len(chosen) == len(self._dirty):
+                self._dirty = {}
+            else:
+                for run in chosen:
+                    del self._dirty[run.id]
+            self._send(chosen)
+
+    def _send(self, runs: list[LiveRun]) -> None:
+        flights = []
+        for run in runs:
+            run.committing = True
+            commit, step = run.take(self.spill)
+            flights.append(Flight(run, commit, step, list(run.unsettled)))
+        batch = [flight.commit for flight in flights]
+        self._groups += 1
+        self._asking.ask(
+            Lane.COMMIT,
+            lambda desk: desk.journal.commit(batch),
+            lambda written: self._done(flights, written),
+        )
+
+    def _done(self, flights: list[Flight], written: set[UUID]) -> None:
+        self._groups -= 1
+        self.commits += 1
+        self.runs_committed += len(written)
+        for flight in flights:
+            flight.run.committing = False
+            self._settle(flight, flight.commit.run_id in written)

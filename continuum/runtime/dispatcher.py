@@ -1,0 +1,252 @@
+"""The dispatcher: claims due runs for the engines of its node, and queued tasks for its workers.
+
+::
+
+    Look ─────────┐                      ┌─ claim ──► Assign to an engine, by free capacity
+    next_due ─────┼──► look for runs ────┘
+    poll_s over ──┘    look for tasks ───── claim_tasks ──► Execute to a worker, by credit (runtime/tasks)
+
+A look is served in the tick that brings it; when looks come faster than the database answers, one claim serves
+many of them. Nothing is claimed without capacity, and nothing depends on a message: a look that is lost is made up
+by the poll, an ``Assign`` that is lost by the engine's own look at its leases.
+
+An engine's death is declared here at once (``retire``), so that its runs resume without waiting for a TTL (B3). Should
+dispatcher and engine die together, the dispatcher's next incarnation retires what the engine's next incarnation
+replaced.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from continuum.ports.dispatch import Dispatch, Woken
+from continuum.ports.mailbox import Mailbox
+from continuum.runtime.claimers import Claimers
+from continuum.runtime.neighbours import Neighbours
+from continuum.runtime.outage import Outage
+from continuum.runtime.role import Ports
+from continuum.runtime.tasks import Tasks
+from continuum.wire.messages import Assign, EngineReady, Finished, Look, Message, Recovered, WorkerReady
+from continuum.wire.post import Peer
+
+CLAIM_MAX = 500
+ORPHANS_S = 10.0
+ORPHANS_GRACE_S = 15.0  # longer than a heartbeat's interval and the longest pause after a failure
+DUE_S = 0.25  # between two questions when the next run is due
+LOOK_MIN_S = 0.05  # before a look that only `next_due` asked for; doubles while such looks find nothing
+PREDECESSORS_MAX = 32
+MAIL_MAX = 10_000
+
+
+class _Engine:
+    __slots__ = ("free", "owner", "up")
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+        self.free = 0
+        self.up = False  # the supervisor says so: an announcement alone may be the echo of a dead engine
+
+
+class Dispatcher:
+    """A role (:class:`continuum.runtime.role.Role`). ``queues``: those that workers of this node serve.
+    ``poll_s``: the longest time between two looks, whatever gets lost."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        dispatch: Dispatch,
+        mailbox: Mailbox,
+        queues: Sequence[str],
+        poll_s: float = 5.0,
+    ) -> None:
+        self._clock, self._post = ports.clock, ports.post
+        self._dispatch, self._mailbox = dispatch, mailbox
+        self._queues, self._poll_s = tuple(queues), poll_s
+        self._neighbours = Neighbours(ports)
+        self._outage = Outage(ports.name, ports.clock)
+        now = ports.clock.monotonic()
+        claimer = self._neighbours.owner_of(ports.name, ports.incarnation)
+        self._claimers = Claimers(dispatch, ports.node, claimer, now)
+        self._tasks = Tasks(ports.post, dispatch, self._claimers, self._wake)
+        self._engines: dict[Peer, _Engine] = {}
+        self._seen: set[str] = set()  # names of engines
+        self._dead: list[str] = []  # owners to retire
+        self._mail: list[Woken] = []  # to announce to other nodes
+        self._look_runs = self._look_tasks = True
+        self._look_at = now + poll_s
+        self._due_at = math.inf
+        self._due_asked_at = -math.inf
+        self._look_min_s = LOOK_MIN_S
+        self._orphans_at = now + ORPHANS_S
+        self._draining = False
+
+    def begin(self) -> None:
+        self._look_runs = self._look_tasks = True
+
+    def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
+        for message in messages:
+            match message:
+                case Look(runs, tasks):
+                    self._look_runs |= runs
+                    self._look_tasks |= tasks
+                case Finished():
+                    self._tasks.finished(sender, message)
+                case EngineReady(owner, free):
+                    self._engine_says(sender, owner, free)
+                case WorkerReady():
+                    self._look_tasks |= self._tasks.worker_says(sender, message)
+                case Recovered(stored=keys):
+                    self._tasks.stored(sender, keys)
+                case _:
+                    pass  # for another role
+
+    def peer_up(self, name: str, incarnation: str, crew: str) -> None:
+        self._neighbours.up(name, incarnation)
+        peer = Peer(name, incarnation)
+        if name.startswith("engine-"):
+            engine = self._engines.setdefault(peer, _Engine(self._neighbours.owner_of(name, incarnation)))
+            engine.up = self._look_runs = True
+            if name not in self._seen:
+                self._seen.add(name)
+                self._dead.extend(self._predecessors(name, incarnation))
+        elif name.startswith("worker-"):
+            self._tasks.worker_up(peer)
+            self._look_tasks = True
+
+    def peer_down(self, name: str, incarnation: str, crew: str) -> None:
+        self._neighbours.down(name, incarnation)
+        peer = Peer(name, incarnation)
+        if name.startswith("engine-"):
+            engine = self._engines.pop(peer, None)
+            owner = self._neighbours.owner_of(name, incarnation)
+            self._dead.append(owner)
+            if engine is not None and engine.owner != owner:
+                self._dead.append(engine.owner)
+        elif name.startswith("worker-"):
+            self._tasks.worker_down(peer)
+
+    def tick(self) -> None:
+        self._outage.run(self._work)
+        if self._outage.until > -math.inf:
+            # Others could not renew their claims either: theirs must not be taken for dead when the database is back.
+            self._orphans_at = max(self._orphans_at, self._clock.monotonic() + ORPHANS_GRACE_S)
+
+    def wake_at(self) -> float:
+        moment = -math.inf if self._has_work() else self._next_moment()
+        return max(moment, self._outage.until)
+
+    def drain(self) -> None:
+        """Claim nothing more, and settle the tasks that workers have."""
+        self._draining = True
+
+    @property
+    def drained(self) -> bool:
+        return self._draining and self._claimers.gone
+
+    def _engine_says(self, sender: Peer, owner: str, free: int) -> None:
+        engine = self._engines.setdefault(sender, _Engine(owner))
+        self._look_runs |= free > 0 and engine.free == 0
+        engine.owner, engine.free = owner, max(0, free)
+
+    def _predecessors(self, name: str, incarnation: str) -> list[str]:
+        """Return who had this engine's name before, the last of them: their deaths came before our time."""
+        boot, _, number = incarnation.rpartition("-")
+        last = int(number) if number.isdecimal() else 0
+        return [
+            self._neighbours.owner_of(name, f"{boot}-{n}")
+            for n in range(max(1, last - PREDECESSORS_MAX), last)
+        ]
+
+    def _has_work(self) -> bool:
+        if self._dead or self._mail or self._tasks.pending:
+            return True
+        if self._draining:
+            return False
+        return (self._look_runs and bool(self._free_engines())) or (
+            self._look_tasks and self._tasks.credit > 0
+        )
+
+    def _next_moment(self) -> float:
+        if self._draining:
+            return self._claimers.wake_at()
+        return min(self._look_at, self._due_at, self._orphans_at, self._claimers.wake_at())
+
+    def _work(self) -> None:
+        """Each step does its part or raises, and the next run takes it up where it was."""
+        now = self._clock.monotonic()
+        if now >= self._claimers.wake_at() and self._claimers.keep(now):
+            self._orphans_at = now
+        if self._dead:
+            self._dispatch.retire(self._dead)
+            self._dead, self._look_runs = [], True
+        self._tasks.write()
+        if self._draining:
+            self._finish()
+        else:
+            self._look(now)
+        if now >= self._orphans_at:
+            self._wake(self._dispatch.lose_orphans())
+            self._orphans_at = now + ORPHANS_S
+        if self._mail:
+            self._mailbox.announce_mail(self._mail)
+            self._mail = []
+
+    def _finish(self) -> None:
+        if self._tasks.idle:
+            self._claimers.close()
+
+    def _look(self, now: float) -> None:
+        if now >= self._look_at:
+            self._look_runs = self._look_tasks = True
+            self._look_at = now + self._poll_s
+        if now >= self._due_at:
+            self._ask_due(now)
+        looked = False
+        if self._look_runs and self._free_engines():
+            looked = True
+            self._look_runs = self._claim_runs()
+        if self._look_tasks and self._tasks.credit:
+            looked = True
+            self._look_tasks = self._tasks.claim()
+        if looked:  # asked in the next tick: what was claimed leaves first
+            self._due_at = min(self._due_at, max(now, self._due_asked_at + DUE_S))
+
+    def _ask_due(self, now: float) -> None:
+        """Look again when something gets due; less and less often if what is due cannot be had."""
+        due = self._dispatch.next_due(self._queues)
+        self._due_asked_at, self._due_at = now, math.inf
+        waits = [due.run_in_s] if self._free_engines() else []
+        waits += [due.task_in_s] if self._tasks.credit else []
+        wait_s = min((wait_s for wait_s in waits if wait_s is not None), default=None)
+        if wait_s is not None:
+            self._look_at = min(self._look_at, now + max(wait_s, self._look_min_s))
+            if wait_s <= 0:
+                self._look_min_s = min(2 * self._look_min_s, self._poll_s)
+
+    def _claim_runs(self) -> bool:
+        """Claim runs for the engines, the freest first; return True if there may be more."""
+        engines = self._free_engines()
+        total = sum(engine.free for _, engine in engines)
+        full = False
+        for peer, engine in engines:
+            limit = min(engine.free, max(1, CLAIM_MAX * engine.free // total))
+            runs = self._dispatch.claim(engine.owner, limit)
+            if runs:
+                engine.free -= len(runs)
+                self._look_min_s = LOOK_MIN_S
+                self._post.send(peer, Assign(engine.owner, runs))
+                if len(runs) < limit:
+                    return False  # nothing is left
+                full = True
+        return full
+
+    def _free_engines(self) -> list[tuple[Peer, _Engine]]:
+        free = [(peer, engine) for peer, engine in self._engines.items() if engine.up and engine.free > 0]
+        return sorted(free, key=lambda entry: -entry[1].free)
+
+    def _wake(self, woken: Sequence[Woken]) -> None:
+        unreached = self._neighbours.wake(woken)
+        self._look_runs |= unreached.unowned
+        room = MAIL_MAX - len(self._mail)  # beyond it the other nodes' scans find the mail
+        self._mail.extend(unreached.foreign[:room])

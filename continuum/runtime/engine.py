@@ -1,0 +1,388 @@
+"""The engine: thousands of live runs, advanced in memory, committed in groups, released after (ARCHITECTURE §3).
+
+::
+
+    Assign ─► begin or load ─┐
+    Finished, TimersFired ───┼─► machine advances ─► dirty ─► commit (two open at most) ─► release:
+    mail (signals, outcomes) ┘                                     │                         Execute, TimersSet,
+                                                                   └─ not written ─► reload    Settled, RunsEnded
+
+A run is in at most one open commit; what happens to it meanwhile goes into the next. A commit whose answer is lost is
+asked again: the journal refuses what it has already (``base_seq``), and a run that it refuses is loaded anew, so
+the journal decides in every case. The engine never writes for a run that it does not hold: it has no way to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from continuum.core.definitions import Workflow
+from continuum.core.step import Crew
+from continuum.errors import JournalError, ReplayDriftError, UnknownWorkflowError
+from continuum.model.ids import Owner
+from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release
+from continuum.ports.offload import Completion, Lane, Offload
+from continuum.runtime.asking import Asking
+from continuum.runtime.attempts import Attempts
+from continuum.runtime.commits import Commits
+from continuum.runtime.live import Flight, LiveRun
+from continuum.runtime.outgoing import Outgoing
+from continuum.runtime.ownership import Ownership
+from continuum.runtime.reading import LeaseScan, Loading, Reading
+from continuum.runtime.role import Ports, log
+from continuum.wire.messages import (
+    Assign,
+    Finished,
+    Message,
+    Recovered,
+    TimersFired,
+    Wake,
+    WorkerReady,
+)
+from continuum.wire.post import Peer
+
+PARK_UNKNOWN_S = 5.0
+PARK_DRIFT_S = 60.0
+RELEASES_MAX = 1000
+
+
+class EngineLimits(msgspec.Struct, frozen=True):
+    """``runs_max``: runs in memory; beyond nine tenths of it, parked ones are given back, the oldest first."""
+
+    runs_max: int = 20_000
+
+
+class Engine:
+    """A :class:`~continuum.runtime.role.Role`. ``lost``: the process must end, see :class:`Ownership`."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        offload: Offload,
+        workflow: Callable[[str], Workflow[..., Any]],
+        limits: EngineLimits = EngineLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._ports, self._workflow, self._limits = ports, workflow, limits
+        self._clock = ports.clock
+        self._runs: dict[bytes, LiveRun] = {}
+        self._crew = Crew(ports.crew)
+        self._asking = Asking(offload, ports.clock)
+        owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
+        self._ownership = Ownership(owner, "", self._asking, ports.clock)
+        self._commits = Commits(self._asking, self._settle)
+        self._loading = Loading(self._asking, self._loaded)
+        self._reading = Reading(self._asking, self._read)
+        self._attempts = Attempts(ports, self._runs, self._crew, self._commits.touch, self._ownership.now_us)
+        self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
+        self._releases: list[Release] = []
+        self._releasing = False
+        self._outgoing = Outgoing(ports, str(owner))
+        self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._scanned)
+        self._draining = False
+        self._retired = False
+        self._asked_to_retire = False
+        self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
+            Finished: self._on_finished,
+            Assign: self._on_assign,
+            TimersFired: self._on_timers,
+            Wake: self._on_wake,
+            WorkerReady: self._on_worker,
+            Recovered: self._on_recovered,
+        }
+
+    # -- what a role has
+
+    def begin(self) -> None:
+        self._ownership.begin()
+
+    def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
+        handlers = self._handlers
+        for message in messages:
+            handler = handlers.get(type(message))
+            if handler is not None:
+                handler(sender, message)
+
+    def complete(self, completion: Completion) -> None:
+        self._asking.complete(completion)
+
+    def peer_up(self, name: str, incarnation: str, crew: str) -> None:
+        self._crew.text = crew
+        self._outgoing.peers[name] = incarnation
+        if name.startswith("worker"):
+            self._attempts.placement.worker_up(Peer(name, incarnation))
+        self._outgoing.announce_now()
+
+    def peer_down(self, name: str, incarnation: str, crew: str) -> None:
+        self._crew.text = crew
+        peer = Peer(name, incarnation)
+        if self._outgoing.peers.get(name) == incarnation:
+            del self._outgoing.peers[name]
+        self._ports.post.forget(peer)
+        if name.startswith("worker"):
+            self._attempts.worker_down(peer)
+
+    def tick(self) -> None:
+        self._asking.tick()
+        self._ownership.tick()
+        if self._ownership.lost:
+            return
+        if self._ownership.live:
+            self._scan.tick()
+        self._attempts.tick()
+        self._loading.tick()
+        self._reading.tick()
+        if self._draining:
+            self._give_back()
+        self._commits.tick()
+        self._evict()
+        self._send_releases()
+        self._outgoing.tick(self._free if self._ownership.live else None)
+
+    def wake_at(self) -> float:
+        return min(
+            self._asking.wake_at(),
+            self._ownership.wake_at(),
+            self._attempts.wake_at(),
+            self._outgoing.announce_at(),
+            self._scan.wake_at(),
+        )
+
+    def drain(self) -> None:
+        self._draining = self._commits.spill = self._attempts.placement.draining = True
+        self._outgoing.announce_now()
+
+    @property
+    def drained(self) -> bool:
+        return self._retired
+
+    @property
+    def lost(self) -> bool:
+        return self._ownership.lost
+
+    @property
+    def runs(self) -> int:
+        """How many runs are in memory."""
+        return len(self._runs)
+
+    # -- runs come
+
+    def _on_assign(self, _: Peer, message: Assign) -> None:
+        if message.owner == self._ownership.owner:
+            for claimed in message.runs:
+                self._take(claimed)
+
+    def _take(self, claimed: ClaimedRun) -> None:
+        current = self._runs.get(claimed.run_id.bytes)
+        if current is not None:
+            if claimed.token <= current.lease.token:
+                return
+            self._drop(current)
+        if claimed.fresh:
+            self._start(claimed, None)
+        else:
+            self._loading.want(Lease(claimed.run_id, claimed.token))
+
+    def _loaded(self, lease: Lease, loaded: LoadedRun | None) -> None:
+        run_id = lease.run_id.bytes
+        current = self._runs.get(run_id)
+        if loaded is not None and (current is None or current.lease.token < lease.token):
+            if current is not None:
+                self._drop(current)
+            self._start(loaded.run, loaded)
+        for worker, message in self._held.pop(run_id, ()):
+            self._on_finished(worker, message)
+
+    def _start(self, claimed: ClaimedRun, loaded: LoadedRun | None) -> None:
+        lease = Lease(claimed.run_id, claimed.token)
+        try:
+            run = LiveRun(claimed, self._workflow(claimed.workflow), self._crew)
+            run.machine.begin(loaded.events if loaded is not None else ())
+        except UnknownWorkflowError:
+            version = f" (version {claimed.version_hash[:12]})" if claimed.version_hash else ""
+            reason = (
+                f"no code is loaded for workflow {claimed.workflow}{version}; start a node with its module"
+            )
+            self._park(lease, PARK_UNKNOWN_S, reason)
+            return
+        except (ReplayDriftError, JournalError) as error:
+            self._park(lease, PARK_DRIFT_S, str(error))
+            return
+        self._runs[run.id] = run
+        if loaded is not None:
+            run.read = True
+            run.rows.update(loaded.open_tasks)
+            recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= len(loaded.events)]
+            self._apply_mail(run, loaded.mail)
+            self._attempts.recover(run, recorded)
+        self._touch(run)
+
+    def _park(self, lease: Lease, back_off_s: float, reason: str) -> None:
+        log.error("run %s is parked for %g s: %s", lease.run_id, back_off_s, reason)
+        self._releases.append(Release(lease.run_id, lease.token, back_off_s, reason))
+
+    # -- arrivals
+
+    def _on_finished(self, worker: Peer, message: Finished) -> None:
+        if message.run in self._loading:
+            self._held.setdefault(message.run, []).append((worker, message))
+        else:
+            self._attempts.finished(worker, message)
+
+    def _on_timers(self, _: Peer, message: TimersFired) -> None:
+        now_us = self._ownership.now_us()
+        for run_id, seq in message.timers:
+            run = self._runs.get(run_id)
+            if run is not None and not run.evicting and run.machine.fire(seq, now_us):
+                self._touch(run)
+
+    def _on_wake(self, _: Peer, message: Wake) -> None:
+        for run_id in message.runs:
+            run = self._runs.get(run_id)
+            if run is not None and not run.evicting:
+                self._reading.want(run)
+
+    def _on_worker(self, worker: Peer, message: WorkerReady) -> None:
+        if self._outgoing.peers.get(worker.name, worker.incarnation) == worker.incarnation:
+            self._attempts.placement.worker_says(worker, message.queues, message.window, message.stopping)
+
+    def _on_recovered(self, worker: Peer, message: Recovered) -> None:
+        for run in self._attempts.recovered(worker, message):
+            self._reading.want(run)
+
+    def _read(self, run: LiveRun, mail: Mail | None) -> None:
+        if self._runs.get(run.id) is not run or run.evicting:
+            return
+        run.read = True
+        if mail is not None:
+            self._apply_mail(run, mail)
+            self._touch(run)
+        elif not run.committing:  # else the commit's answer says what happened
+            log.info("run %s has another owner now, or was ended from outside; dropped", run.lease.run_id)
+            self._drop(run)
+
+    def _apply_mail(self, run: LiveRun, mail: Mail) -> None:
+        now_us = self._ownership.now_us()
+        for signal in mail.signals:
+            run.machine.signal(signal.id, signal.name, signal.payload, now_us)
+        for outcome in mail.outcomes:
+            self._attempts.outcome(run, outcome)
+        for seq in mail.due_timers:
+            run.machine.fire(seq, now_us)
+
+    def _touch(self, run: LiveRun) -> None:
+        self._commits.touch(run)
+        if not run.read and run.machine.awaits_signal:
+            run.read = True
+            self._reading.want(run)
+
+    # -- after a commit
+
+    def _settle(self, flight: Flight, written: bool) -> None:
+        run = flight.run
+        if not written:
+            self._not_written(run)
+            return
+        self._attempts.settle(run, flight.settled)
+        if self._runs.get(run.id) is not run:
+            return  # another lease of this run has come since
+        for seq, attempt in flight.step.abandoned:
+            self._attempts.abandon(run, seq, attempt)
+        if flight.commit.state not in ("running", "suspended"):
+            self._outgoing.ended(run.id)
+            self._forget(run)
+            return
+        for dispatch in flight.step.dispatches:
+            if run.machine.attempt(dispatch.seq) is not None:
+                self._attempts.let_out(run, dispatch)
+        for timer in flight.commit.timers_set:
+            self._outgoing.timer_set(run.id, timer, self._ownership.now_us())
+        if flight.commit.tasks_set:
+            self._outgoing.tasks_set()
+        self._touch(run)
+
+    def _not_written(self, run: LiveRun) -> None:
+        """Fenced, ended from outside, or committed before its answer was lost: what the journal has is asked for."""
+        if self._runs.get(run.id) is run:
+            log.info(
+                "a commit of run %s was refused; it is loaded anew if it is still ours", run.lease.run_id
+            )
+            self._drop(run)
+            self._loading.want(run.lease)
+
+    def _drop(self, run: LiveRun) -> None:
+        """Journal nothing more of it; its attempts' results find their next owner through the workers (A8)."""
+        self._forget(run)
+        run.machine.drop()
+
+    def _forget(self, run: LiveRun) -> None:
+        if self._runs.get(run.id) is run:
+            del self._runs[run.id]
+        self._commits.forget(run)
+        if run.machine.ended:
+            for pending in run.machine.attempts():
+                self._attempts.abandon(run, pending.dispatch.seq, pending.dispatch.attempt)
+        else:
+            self._attempts.placement.forget(run.id)
+
+    # -- runs go
+
+    def _give_back(self) -> None:
+        """Draining: give back every run of which nothing is under way here (L7)."""
+        for run in list(self._runs.values()):
+            if self._is_idle(run):
+                self._release(run, None if run.machine.parked or run.rows else 0.0)
+        done = not self._runs and not self._releases and not self._releasing
+        if done and self._loading.idle and self._commits.idle and not self._asked_to_retire:
+            self._asked_to_retire = True
+            owner = self._ownership.owner
+            self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.retire([owner]), self._on_retired)
+
+    def _on_retired(self, _: object) -> None:
+        self._retired = True
+
+    def _evict(self) -> None:
+        excess = len(self._runs) - self._limits.runs_max * 9 // 10
+        if excess > 0 and not self._releasing:
+            for run in list(self._runs.values()):
+                if excess > 0 and run.machine.parked and self._is_idle(run):
+                    self._release(run, None)
+                    excess -= 1
+
+    def _is_idle(self, run: LiveRun) -> bool:
+        busy = run.committing or run.dirty or run.evicting or bool(run.unsettled)
+        return not busy and self._attempts.idle(run)
+
+    def _release(self, run: LiveRun, due_in_s: float | None) -> None:
+        run.evicting = True
+        seen = run.machine.unread_signals()
+        self._releases.append(Release(run.lease.run_id, run.lease.token, due_in_s, seen=seen))
+
+    def _send_releases(self) -> None:
+        if not self._releases or self._releasing:
+            return
+        batch, self._releases = self._releases[:RELEASES_MAX], self._releases[RELEASES_MAX:]
+        self._releasing = True
+        self._asking.ask(
+            Lane.LEASE, lambda desk: desk.journal.release(batch), lambda _: self._released(batch)
+        )
+
+    def _released(self, batch: Sequence[Release]) -> None:
+        self._releasing = False
+        for release in batch:
+            run = self._runs.get(release.run_id.bytes)
+            if run is not None and run.lease.token == release.token:
+                self._drop(run)
+        self._outgoing.released()
+
+    @property
+    def _free(self) -> int:
+        return 0 if self._draining else max(self._limits.runs_max - len(self._runs), 0)
+
+    def _scanned(self, leases: list[Lease]) -> None:
+        for lease in leases:
+            run_id = lease.run_id.bytes
+            if run_id not in self._runs and run_id not in self._loading:
+                self._loading.want(lease)

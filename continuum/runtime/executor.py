@@ -1,0 +1,121 @@
+"""The executor of a real worker: ``def`` in threads, ``async def`` on a loop, time-outs for both (A9).
+
+A threaded attempt that runs for too long is abandoned: its end is reported, its thread goes on because nothing can stop
+it, and what it returns is dropped. When more than half of the slots are lost in this way, ``worn_out`` asks for a new
+process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from continuum.core.attempt import perform, timed_out, unknown
+from continuum.core.definitions import Activity
+from continuum.errors import UnknownWorkflowError
+from continuum.ports.clock import Clock
+from continuum.runtime.job import Job, Ledger
+from continuum.runtime.loop_thread import LoopThread
+from continuum.runtime.threads import Threads
+from continuum.wire.messages import Execute, Finished, Key
+
+
+class ThreadAndLoopExecutor:
+    """An ``Executor`` (see ``ports/executor.py``).
+
+    ``lookup`` finds an activity by name, and raises ``UnknownWorkflowError``. ``slots``: how many attempts run at once,
+    for each of the two kinds. ``wake`` is called from any thread when ``finished`` has something.
+    """
+
+    def __init__(
+        self,
+        lookup: Callable[[str], Activity[..., Any]],
+        slots: int,
+        wake: Callable[[], None],
+        clock: Clock,
+    ) -> None:
+        self._lookup, self._slots, self._clock = lookup, slots, clock
+        self._ledger = Ledger(wake)
+        self._threads = Threads(self._run, slots, clock)
+        self._loop = LoopThread(self._ledger.end, slots, clock)
+        self._timed: dict[Key, Job] = {}  # in threads, running, with a time-out
+        self._timeout_min_s = math.inf
+        self._check_at = math.inf
+
+    def start(self, task: Execute) -> None:
+        try:
+            definition = self._lookup(task.activity)
+        except UnknownWorkflowError as error:
+            self._ledger.report(task, unknown(task.activity, str(error)))
+            return
+        job = Job(task, definition)
+        self._ledger.open(job)
+        if definition.is_async:
+            self._loop.put(job)
+            return
+        if task.timeout_s is not None:
+            self._timeout_min_s = min(self._timeout_min_s, task.timeout_s)
+            self._check_at = min(self._check_at, self._clock.monotonic() + task.timeout_s)
+        self._threads.put(job)
+
+    def stop(self, key: Key) -> None:
+        job = self._ledger.drop(key)
+        if job is None or job.take():
+            return
+        if job.definition.is_async:
+            self._loop.stop(key)
+        else:
+            self._threads.lose(1)
+
+    def finished(self) -> Sequence[Finished]:
+        return self._ledger.take()
+
+    def tick(self) -> None:
+        self._threads.tick()
+        now = self._clock.monotonic()
+        if now >= self._check_at:
+            self._expire(now)
+
+    def wake_at(self) -> float:
+        return min(self._threads.wake_at(), self._check_at)
+
+    def close(self) -> None:
+        """End the threads and the loop, without waiting for what they run."""
+        self._threads.close()
+        self._loop.close()
+
+    @property
+    def running(self) -> int:
+        return max(0, len(self._ledger) - self.queued)
+
+    @property
+    def queued(self) -> int:
+        return self._threads.queued + self._loop.queued
+
+    @property
+    def abandoned(self) -> int:
+        """Attempts that go on although their end was decided: each holds a thread, or hangs on the loop."""
+        return self._threads.lost + self._loop.lost
+
+    @property
+    def worn_out(self) -> bool:
+        return 2 * self.abandoned > self._slots
+
+    def _run(self, job: Job) -> bool:
+        if job.task.timeout_s is not None:
+            self._timed[job.key] = job
+        outcome = perform(job.definition, job.task.args, job.info)
+        self._timed.pop(job.key, None)
+        return self._ledger.end(job, outcome)
+
+    def _expire(self, now: float) -> None:
+        """End what runs for too long. A queued job can not time out before it has run for the shortest time-out."""
+        self._check_at = now + self._timeout_min_s if len(self._ledger) else math.inf
+        for job in self._timed.copy().values():
+            timeout_s = job.task.timeout_s
+            assert timeout_s is not None, "only jobs with a time-out are noted"
+            if job.started_at + timeout_s > now:
+                self._check_at = min(self._check_at, job.started_at + timeout_s)
+            elif self._ledger.end(job, timed_out(job.task.activity, timeout_s)):
+                self._threads.lose(1)

@@ -1,0 +1,85 @@
+"""The lanes of an engine as threads, each with a desk (a connection) of its own.
+
+    engine's loop ── submit ──► queue of the lane ──► thread: work(desk) ──► completions ── wake ──► engine's loop
+
+Two threads share the ``COMMIT`` queue, so that one encodes its batch while the other waits for the disk. All
+completions that gather before the loop looks cost one wake together.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from queue import SimpleQueue
+
+from continuum.errors import JournalError
+from continuum.ports.offload import Completion, Desk, Lane
+from continuum.runtime.role import log
+from continuum.runtime.wake import Wake
+
+THREADS: dict[Lane, int] = {Lane.COMMIT: 2, Lane.READ: 1, Lane.LEASE: 1}
+_CLOSE_S = 5.0
+
+Work = Callable[[Desk], object]
+OpenDesk = Callable[[], AbstractContextManager[Desk]]
+
+
+class ThreadOffload:
+    """The ``Offload`` of an engine process.
+
+    ``open_desk`` is entered in the thread that uses the desk, at its first work; if that fails the work ends in a
+    ``JournalError`` and the next one tries again. ``wake`` is set for new completions, which ``drain`` returns.
+    """
+
+    def __init__(self, open_desk: OpenDesk, wake: Wake) -> None:
+        self._open_desk = open_desk
+        self._wake = wake
+        self._completions: deque[Completion] = deque()
+        self._queues: dict[Lane, SimpleQueue[tuple[int, Work] | None]] = {
+            lane: SimpleQueue() for lane in Lane
+        }
+        self._threads = [
+            threading.Thread(target=self._serve, args=(lane,), name=f"{lane.value}-{number}", daemon=True)
+            for lane, count in THREADS.items()
+            for number in range(1, count + 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, lane: Lane, ticket: int, work: Work) -> None:
+        """Queue ``work`` for a thread of the lane."""
+        self._queues[lane].put((ticket, work))
+
+    def drain(self) -> list[Completion]:
+        """Return the completions since the last call, in order; for the loop's thread."""
+        completions = self._completions
+        return [completions.popleft() for _ in range(len(completions))]
+
+    def close(self) -> None:
+        """Let the threads finish what is queued, close their desks and end."""
+        for lane, count in THREADS.items():
+            for _ in range(count):
+                self._queues[lane].put(None)
+        for thread in self._threads:
+            thread.join(_CLOSE_S)
+
+    def _serve(self, lane: Lane) -> None:
+        queue, completions, wake = self._queues[lane], self._completions, self._wake
+        with ExitStack() as stack:
+            desk: Desk | None = None
+            while (item := queue.get()) is not None:
+                ticket, work = item
+                try:
+                    if desk is None:
+                        desk = stack.enter_context(self._open_desk())
+                    completion = Completion(ticket, work(desk))
+                except JournalError as error:
+                    completion = Completion(ticket, error=error)
+                except Exception as error:  # noqa: BLE001 - a lane that ended would stop every run of the engine
+                    log.exception("work of lane %s failed", lane.value)
+                    completion = Completion(ticket, error=JournalError(lane.value, repr(error)))
+                del item, work  # a batch must not live until the next one comes
+                completions.append(completion)
+                wake.set()

@@ -1,0 +1,135 @@
+"""A live run in an engine: its machine, its lease, and what of it is under way."""
+
+from __future__ import annotations
+
+import msgspec
+
+from continuum.core.definitions import Workflow
+from continuum.core.machine import Machine
+from continuum.core.step import Crew, Dispatch, RunIdentity, Step
+from continuum.ports.journal import ClaimedRun, Lease, RunCommit, TaskRow, TimerRow
+from continuum.wire.messages import Execute, Key
+from continuum.wire.post import Peer
+
+LONG_DELAY_S = 5.0  # a back-off beyond it is a row, that any node's worker may take
+
+
+class LiveRun:
+    """``unsettled``: results consumed in memory, whose workers keep them until the commit. ``rows``: seqs of attempts
+    that stand in task rows. ``read``: its mail was read since it is here."""
+
+    __slots__ = (
+        "committing",
+        "evicting",
+        "id",
+        "lease",
+        "machine",
+        "read",
+        "rows",
+        "rows_cleared",
+        "rows_set",
+        "unsettled",
+    )
+
+    def __init__(self, claimed: ClaimedRun, workflow: Workflow[..., object], crew: Crew) -> None:
+        self.id = claimed.run_id.bytes
+        self.lease = Lease(claimed.run_id, claimed.token)
+        self.machine = Machine(identity_of(claimed), workflow, claimed.args, crew)
+        self.committing = False
+        self.evicting = False
+        self.read = False
+        self.unsettled: dict[Key, Peer] = {}
+        self.rows: set[int] = set()
+        self.rows_set: dict[int, TaskRow] = {}
+        self.rows_cleared: list[int] = []
+
+    @property
+    def dirty(self) -> bool:
+        return self.machine.changed or bool(self.rows_set) or bool(self.rows_cleared)
+
+    def clear_row(self, seq: int) -> None:
+        """The task row of this attempt has done its duty; it goes with the next commit."""
+        self.rows.discard(seq)
+        if self.rows_set.pop(seq, None) is None:
+            self.rows_cleared.append(seq)
+
+    def take(self, spill: bool) -> tuple[RunCommit, Step]:
+        """Return what to commit, and the step it comes from. ``spill``: attempts go into task rows."""
+        step = self.machine.take()
+        if step.dispatches and (spill or any(d.delay_s > LONG_DELAY_S for d in step.dispatches)):
+            self._to_rows(step, spill)
+        commit = RunCommit(
+            run_id=self.lease.run_id,
+            token=self.lease.token,
+            base_seq=step.base_seq,
+            events=step.events,
+            state=step.state,
+            result=step.result,
+            error=step.error,
+            timers_set=[TimerRow(t.seq, t.delay_s, t.until) for t in step.timers_set]
+            if step.timers_set
+            else (),
+            timers_cleared=step.timers_cleared,
+            signals_consumed=step.signals_consumed,
+            tasks_set=list(self.rows_set.values()) if self.rows_set else (),
+            tasks_cleared=[seq for seq in self.rows_cleared if seq not in self.rows_set],
+        )
+        self.rows_set, self.rows_cleared = {}, []
+        return commit, step
+
+    def _to_rows(self, step: Step, spill: bool) -> None:
+        kept = []
+        for dispatch in step.dispatches:
+            if spill or dispatch.delay_s > LONG_DELAY_S:
+                self.put_row(execute_of(self, dispatch), dispatch.call.policy.queue, dispatch.delay_s)
+            else:
+                kept.append(dispatch)
+        step.dispatches = kept
+
+    def put_row(self, execute: Execute, queue: str, delay_s: float) -> None:
+        """The attempt goes into a task row with the next commit: it waits long, or travels."""
+        self.rows.add(execute.seq)
+        self.rows_set[execute.seq] = TaskRow(
+            seq=execute.seq,
+            attempt=execute.attempt,
+            activity=execute.activity,
+            args=execute.args,
+            queue=queue,
+            delay_s=delay_s,
+            timeout_s=execute.timeout_s,
+            idempotency_key=execute.idempotency_key,
+        )
+
+
+class Flight(msgspec.Struct):
+    """A run's part of an open commit. ``settled``: the results that the commit makes durable."""
+
+    run: LiveRun
+    commit: RunCommit
+    step: Step
+    settled: list[Key]
+
+
+def identity_of(claimed: ClaimedRun) -> RunIdentity:
+    return RunIdentity(
+        run_id=claimed.run_id,
+        workflow=claimed.workflow,
+        namespace=claimed.namespace,
+        created_at=round(claimed.created_at * 1e6),
+        correlation_id=claimed.correlation_id,
+        parent_run_id=claimed.parent_run_id,
+        continued_from_run_id=claimed.continued_from_run_id,
+    )
+
+
+def execute_of(run: LiveRun, dispatch: Dispatch) -> Execute:
+    """Return the message that lets an attempt out."""
+    return Execute(
+        run=run.id,
+        seq=dispatch.seq,
+        attempt=dispatch.attempt,
+        activity=dispatch.call.name,
+        args=dispatch.args,
+        timeout_s=dispatch.call.policy.timeout_s,
+        idempotency_key=dispatch.idempotency_key,
+    )

@@ -1,0 +1,85 @@
+"""The other processes of this node: who lives, by the supervisor's word, and how a wake gets to them.
+
+From the text of an owner a role knows whether it belongs to this life of the node: then it is the process to send to.
+Everything sent here is a hint: the same fact stands in the database, where a scan finds it (B6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from continuum.model.ids import Owner
+from continuum.ports.dispatch import Woken
+from continuum.runtime.role import Ports
+from continuum.wire.messages import Look, Message, Wake
+from continuum.wire.post import Peer
+
+DISPATCHER = "dispatcher"
+ROUTER = "router"
+
+
+class Unreached(NamedTuple):
+    """Woken runs that no process of this node owns: those of other nodes, and whether some have no owner at all."""
+
+    foreign: list[Woken]
+    unowned: bool
+
+
+class Neighbours:
+    def __init__(self, ports: Ports) -> None:
+        self._post, self._node, self._instance = ports.post, ports.node, ports.instance
+        self._boot = ports.incarnation.partition("-")[0]
+        self._alive: dict[str, str] = {}
+
+    def up(self, name: str, incarnation: str) -> None:
+        self._alive[name] = incarnation
+
+    def down(self, name: str, incarnation: str) -> None:
+        """Note a death, so that nothing is sent to that incarnation, or read from it, any more."""
+        self._post.forget(Peer(name, incarnation))
+        if self._alive.get(name) == incarnation:
+            del self._alive[name]
+
+    def names(self, role: str) -> list[str]:
+        """Return the living processes of a role: those named ``role`` or ``role-<n>``."""
+        return [name for name in self._alive if name.partition("-")[0] == role]
+
+    def owner_of(self, name: str, incarnation: str) -> str:
+        """Return the owner that a process of this node is."""
+        return str(Owner(self._node, self._instance, name, incarnation))
+
+    def owners(self, role: str) -> list[str]:
+        return [self.owner_of(name, self._alive[name]) for name in self.names(role)]
+
+    def peer_of(self, owner: str) -> Peer | None:
+        """Return the process that is ``owner``; None if it is none of this life of this node."""
+        try:
+            parsed = Owner.parse(owner)
+        except ValueError:
+            return None
+        here = (parsed.node, parsed.instance, parsed.boot) == (self._node, self._instance, self._boot)
+        return Peer(parsed.engine, parsed.incarnation) if here else None
+
+    def announce(self, role: str, message: Message) -> None:
+        for name in self.names(role):
+            self._post.hint(name, message)
+
+    def look(self, *, runs: bool = True, tasks: bool = False) -> None:
+        self._post.hint(DISPATCHER, Look(runs, tasks))
+
+    def wake(self, woken: Iterable[Woken]) -> Unreached:
+        """Tell the owners that are of this node; return what is left to tell."""
+        local: dict[str, list[bytes]] = {}
+        foreign: list[Woken] = []
+        unowned = False
+        for run in woken:
+            if run.owner is None:
+                unowned = True
+            elif (peer := self.peer_of(run.owner)) is not None:
+                local.setdefault(peer.name, []).append(run.run_id.bytes)
+            else:
+                foreign.append(run)
+        for name, runs in local.items():
+            self._post.hint(name, Wake(runs))
+        return Unreached(foreign, unowned)

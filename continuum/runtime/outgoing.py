@@ -1,0 +1,61 @@
+"""What an engine tells the other processes of its node after commits: hints, one message a kind and tick (B6)."""
+
+from __future__ import annotations
+
+from continuum.ports.journal import TimerRow
+from continuum.runtime.role import Ports
+from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet
+
+ANNOUNCE_S = 2.0
+NEAR_TIMER_S = 60.0  # farther ones the timer reads by itself
+
+
+class Outgoing:
+    """``peers``: the live processes of the node, by name."""
+
+    def __init__(self, ports: Ports, owner: str) -> None:
+        self._post, self._clock, self._owner = ports.post, ports.clock, owner
+        self.peers: dict[str, str] = {}
+        self._timers: list[tuple[bytes, int, float]] = []
+        self._ended: list[bytes] = []
+        self._look_runs = self._look_tasks = False
+        self._announce_at = 0.0
+
+    def timer_set(self, run: bytes, timer: TimerRow, now_us: int) -> None:
+        delay_s = timer.delay_s if timer.delay_s is not None else ((timer.until or 0) - now_us) / 1e6
+        if delay_s <= NEAR_TIMER_S:
+            self._timers.append((run, timer.seq, max(delay_s, 0.0)))
+
+    def ended(self, run: bytes) -> None:
+        self._ended.append(run)
+
+    def tasks_set(self) -> None:
+        self._look_tasks = True
+
+    def released(self) -> None:
+        self._look_runs = True
+
+    def announce_now(self) -> None:
+        """Something changed that the others plan with."""
+        self._announce_at = 0.0
+
+    def announce_at(self) -> float:
+        return self._announce_at
+
+    def tick(self, free: int | None) -> None:
+        """Send. ``free``: how many more runs the engine takes, None while it is not registered."""
+        if self._timers:
+            self._post.hint("timer", TimersSet(self._timers))
+            self._timers = []
+        if self._ended:
+            self._post.hint("router", RunsEnded(self._ended))
+            self._ended = []
+        if self._look_runs or self._look_tasks:
+            self._post.hint("dispatcher", Look(self._look_runs, self._look_tasks))
+            self._look_runs = self._look_tasks = False
+        now = self._clock.monotonic()
+        if now >= self._announce_at:
+            self._announce_at = now + ANNOUNCE_S
+            if free is not None:
+                for name in self.peers:
+                    self._post.hint(name, EngineReady(self._owner, free))

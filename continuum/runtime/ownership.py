@@ -1,0 +1,60 @@
+"""The engine's own row: registered at start, renewed while it lives, and the source of the database's time (L2, L3)."""
+
+from __future__ import annotations
+
+from continuum.model.ids import Owner
+from continuum.ports.clock import Clock
+from continuum.ports.offload import Lane
+from continuum.runtime.asking import Asking
+from continuum.runtime.role import log
+
+TTL_S = 30.0
+HEARTBEAT_S = 10.0
+
+
+class Ownership:
+    """``live``: registered, and never found expired. ``lost``: it was expired, and others may hold its runs: the
+    process has to end, and a new incarnation begins with nothing."""
+
+    def __init__(self, owner: Owner, address: str, asking: Asking, clock: Clock) -> None:
+        self.owner = str(owner)
+        self._node, self._address = owner.node, address
+        self._asking, self._clock = asking, clock
+        self.live = False
+        self.lost = False
+        self._next_beat = float("inf")
+        self._offset_s = 0.0
+
+    def begin(self) -> None:
+        owner, node, address = self.owner, self._node, self._address
+        self._asking.ask(
+            Lane.LEASE, lambda desk: desk.dispatch.register(owner, node, address, TTL_S), self._registered
+        )
+
+    def tick(self) -> None:
+        if self._clock.monotonic() >= self._next_beat:
+            self._next_beat = float("inf")
+            owner = self.owner
+            self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.heartbeat(owner, TTL_S), self._beaten)
+
+    def wake_at(self) -> float:
+        return self._next_beat
+
+    def now_us(self) -> int:
+        """The database's time in microseconds since the epoch, as far as the last heartbeat tells."""
+        return round((self._clock.monotonic() + self._offset_s) * 1e6)
+
+    def _registered(self, database_time: float) -> None:
+        self.live = True
+        self._beaten(database_time)
+
+    def _beaten(self, database_time: float | None) -> None:
+        if database_time is None:
+            log.error(
+                "owner %s was found expired: its runs may have another owner now; starting anew", self.owner
+            )
+            self.live, self.lost = False, True
+            return
+        now = self._clock.monotonic()
+        self._offset_s = database_time - now
+        self._next_beat = now + HEARTBEAT_S

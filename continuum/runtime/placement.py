@@ -1,0 +1,143 @@
+"""Which worker gets an attempt: credit, backlog, and what is outstanding where.
+
+An attempt is in one place at a time::
+
+    backlog ──► outstanding at a worker ──► finished
+       └──(waited too long, or no local worker serves its queue)──► a task row
+
+Nothing here is durable: the attempt's event is, and recovery asks the workers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from continuum.wire.messages import Execute, Key
+from continuum.wire.post import Peer, Post
+
+SPILL_AFTER_S = 0.5
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    execute: Execute
+    queue: str
+    since: float
+
+
+class WorkerLine:
+    """A live worker: its credit (``window``) and the attempts it has from here."""
+
+    __slots__ = ("outstanding", "peer", "queues", "stopping", "window")
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.queues: frozenset[str] = frozenset()
+        self.window = 0
+        self.stopping = False
+        self.outstanding: set[Key] = set()
+
+    @property
+    def credit(self) -> int:
+        return 0 if self.stopping else self.window - len(self.outstanding)
+
+
+class Placement:
+    """The workers of this node, and the attempts of one engine that are at them or wait for them."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._lines: dict[str, WorkerLine] = {}
+        self._backlog: dict[str, deque[Waiting]] = {}
+        self._where: dict[Key, WorkerLine] = {}
+        self.draining = False
+
+    # -- workers
+
+    def worker_up(self, peer: Peer) -> None:
+        line = self._lines.get(peer.name)
+        if line is None or line.peer != peer:
+            self._lines[peer.name] = WorkerLine(peer)
+
+    def worker_says(self, peer: Peer, queues: tuple[str, ...], window: int, stopping: bool) -> None:
+        self.worker_up(peer)
+        line = self._lines[peer.name]
+        line.queues, line.window, line.stopping = frozenset(queues), window, stopping
+
+    def worker_down(self, peer: Peer) -> list[Key]:
+        """Return the attempts that died with the worker."""
+        line = self._lines.get(peer.name)
+        if line is None or line.peer != peer:
+            return []
+        del self._lines[peer.name]
+        for key in line.outstanding:
+            self._where.pop(key, None)
+        return sorted(line.outstanding)
+
+    def workers(self) -> list[Peer]:
+        return [line.peer for line in self._lines.values()]
+
+    # -- attempts
+
+    def add(self, execute: Execute, queue: str, now: float) -> None:
+        self._backlog.setdefault(queue, deque()).append(Waiting(execute, queue, now))
+
+    def adopt(self, key: Key, peer: Peer) -> None:
+        """The worker said that it holds this attempt."""
+        line = self._lines.get(peer.name)
+        if line is not None and line.peer == peer:
+            line.outstanding.add(key)
+            self._where[key] = line
+
+    def finished(self, key: Key) -> None:
+        line = self._where.pop(key, None)
+        if line is not None:
+            line.outstanding.discard(key)
+
+    def is_out(self, key: Key) -> bool:
+        """True if a live worker has the attempt, or the message that gives it the attempt is on its way."""
+        return key in self._where
+
+    def forget(self, run: bytes) -> None:
+        """Drop what waits of this run. What is out stays known: its message may still be on its way."""
+        for queue, backlog in self._backlog.items():
+            if any(waiting.execute.run == run for waiting in backlog):
+                self._backlog[queue] = deque(w for w in backlog if w.execute.run != run)
+
+    def withdraw(self, key: Key) -> Peer | None:
+        """Take the attempt back from wherever it is; return the worker that must be told, if one has it."""
+        line = self._where.pop(key, None)
+        if line is not None:
+            line.outstanding.discard(key)
+            return line.peer
+        for queue, backlog in self._backlog.items():
+            if any(waiting.execute.key == key for waiting in backlog):
+                self._backlog[queue] = deque(w for w in backlog if w.execute.key != key)
+        return None
+
+    def place(self, now: float) -> list[Waiting]:
+        """Send the backlog to workers with credit; return the attempts that should go into task rows."""
+        spilled: list[Waiting] = []
+        for queue, backlog in self._backlog.items():
+            while backlog and (line := self._best(queue)) is not None:
+                execute = backlog.popleft().execute
+                line.outstanding.add(execute.key)
+                self._where[execute.key] = line
+                self._post.send(line.peer, execute)
+            while backlog and (self.draining or now - backlog[0].since >= SPILL_AFTER_S):
+                spilled.append(backlog.popleft())
+        return spilled
+
+    def place_at(self) -> float:
+        """When the oldest attempt of the backlog must be spilled."""
+        return min((b[0].since + SPILL_AFTER_S for b in self._backlog.values() if b), default=float("inf"))
+
+    def _best(self, queue: str) -> WorkerLine | None:
+        best: WorkerLine | None = None
+        credit = 0
+        if not self.draining:
+            for line in self._lines.values():
+                if line.credit > credit and queue in line.queues:
+                    best, credit = line, line.credit
+        return best

@@ -1,0 +1,111 @@
+"""What an engine reads: histories of runs given to it, and mail of runs it has. One question of each at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from continuum.ports.clock import Clock
+from continuum.ports.journal import Lease, LoadedRun, Mail
+from continuum.ports.offload import Lane
+from continuum.runtime.asking import Asking
+from continuum.runtime.live import LiveRun
+
+SCAN_S = 10.0
+LOADS_MAX = 100
+MAILS_MAX = 1000
+
+
+class Loading:
+    """``loaded(lease, run)`` is called for every lease asked for, with None for one that is not held any more."""
+
+    def __init__(self, asking: Asking, loaded: Callable[[Lease, LoadedRun | None], None]) -> None:
+        self._asking, self._loaded = asking, loaded
+        self._wanted: dict[bytes, Lease] = {}
+        self._asked: dict[bytes, Lease] = {}
+
+    def __contains__(self, run: bytes) -> bool:
+        return run in self._wanted or run in self._asked
+
+    @property
+    def idle(self) -> bool:
+        return not self._wanted and not self._asked
+
+    def want(self, lease: Lease) -> None:
+        run = lease.run_id.bytes
+        asked = self._asked.get(run)
+        if asked is None or asked.token < lease.token:
+            self._wanted[run] = lease
+
+    def tick(self) -> None:
+        if self._asked or not self._wanted:
+            return
+        self._asked = dict(list(self._wanted.items())[:LOADS_MAX])
+        for run in self._asked:
+            del self._wanted[run]
+        leases = list(self._asked.values())
+        self._asking.ask(Lane.READ, lambda desk: desk.journal.load(leases), self._done)
+
+    def _done(self, found: list[LoadedRun]) -> None:
+        asked, self._asked = self._asked, {}
+        by_lease = {(loaded.run.run_id, loaded.run.token): loaded for loaded in found}
+        for lease in asked.values():
+            self._loaded(lease, by_lease.get((lease.run_id, lease.token)))
+
+
+class Reading:
+    """``read(run, mail)`` is called for every run asked for, with None for one that is not held or live any more."""
+
+    def __init__(self, asking: Asking, read: Callable[[LiveRun, Mail | None], None]) -> None:
+        self._asking, self._read = asking, read
+        self._wanted: dict[bytes, LiveRun] = {}
+        self._busy = False
+
+    def want(self, run: LiveRun) -> None:
+        self._wanted[run.id] = run
+
+    def tick(self) -> None:
+        if self._busy or not self._wanted:
+            return
+        runs = list(self._wanted.values())[:MAILS_MAX]
+        for run in runs:
+            del self._wanted[run.id]
+        leases = [run.lease for run in runs]
+        self._busy = True
+        self._asking.ask(
+            Lane.READ, lambda desk: desk.journal.mail(leases), lambda mails: self._done(runs, mails)
+        )
+
+    def _done(self, runs: list[LiveRun], mails: list[Mail]) -> None:
+        self._busy = False
+        by_run = {mail.run_id: mail for mail in mails}
+        for run in runs:
+            self._read(run, by_run.get(run.lease.run_id))
+
+
+class LeaseScan:
+    """Finds the leases that a lost message never announced (B6): ``found(leases)`` may name known ones too.
+
+    Tokens grow, but a smaller one may be committed later; so each scan begins where the one before the last ended.
+    """
+
+    def __init__(
+        self, asking: Asking, clock: Clock, owner: str, found: Callable[[list[Lease]], None]
+    ) -> None:
+        self._asking, self._clock, self._owner, self._found = asking, clock, owner, found
+        self._at = clock.monotonic() + SCAN_S
+        self._from = self._next = 0
+
+    def tick(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._at:
+            self._at = now + SCAN_S
+            owner, token = self._owner, self._from
+            self._asking.ask(Lane.READ, lambda desk: desk.journal.leased_since(owner, token), self._scanned)
+
+    def wake_at(self) -> float:
+        return self._at
+
+    def _scanned(self, leases: list[Lease]) -> None:
+        self._from = self._next
+        self._next = max((lease.token for lease in leases), default=self._next)
+        self._found(leases)

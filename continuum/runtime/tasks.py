@@ -1,0 +1,215 @@
+"""The dispatcher's tasks: claimed rows on their way through a worker of this node.
+
+A task here::
+
+    claimed ──assign_task──► out at a worker ──Finished──► result ──offer_outcomes──► Settled
+       │                            └──worker died──► lose_tasks: a failed attempt (A4)
+       └──return_tasks, if it could not be assigned
+
+No more tasks are claimed than workers have credit for: what waits, waits in the database, where other nodes take it
+(A12). A task is assigned before it is sent, so that the death of its worker finds it; one whose assignment failed is
+not sent later, because by then it may be another's. What may have reached a worker that died is lost, never sent
+again (A5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from continuum.errors import JournalError
+from continuum.ports.dispatch import ClaimedTask, Dispatch, Woken
+from continuum.runtime.claimers import Claimers
+from continuum.runtime.worker import outcome_of
+from continuum.wire.messages import Execute, Finished, Key, Settled, WorkerReady
+from continuum.wire.post import Peer, Post
+
+TaskKey = tuple[UUID, int, int]
+CLAIM_MAX = 500
+OFFER_MAX = 500
+
+
+class _Line:
+    """A worker: its credit for us, and the attempts that it has from us. ``up``: the supervisor says that it lives,
+    without which an announcement may be the echo of a dead one."""
+
+    __slots__ = ("out", "queues", "stopping", "up", "window")
+
+    def __init__(self) -> None:
+        self.queues: tuple[str, ...] = ()
+        self.window = 0
+        self.stopping = False
+        self.up = False
+        self.out: set[Key] = set()
+
+    @property
+    def credit(self) -> int:
+        return max(0, self.window - len(self.out)) if self.up and not self.stopping else 0
+
+
+class Tasks:
+    """``wake`` tells the owners of runs that got an outcome."""
+
+    def __init__(
+        self,
+        post: Post,
+        dispatch: Dispatch,
+        claimers: Claimers,
+        wake: Callable[[Sequence[Woken]], None],
+    ) -> None:
+        self._post, self._dispatch, self._claimers, self._wake = post, dispatch, claimers, wake
+        self._lines: dict[Peer, _Line] = {}
+        self._returns: dict[str, list[TaskKey]] = {}  # by claimer; nothing is claimed before they are back
+        self._claimer_of: dict[Key, str] = {}  # of what was sent, until its end is stored
+        self._results: dict[Key, tuple[Peer, Finished]] = {}
+        self._deaths: list[tuple[str, Peer]] = []  # (claimer, dead worker)
+
+    @property
+    def idle(self) -> bool:
+        """True if nothing claimed is without an end."""
+        return not (self._returns or self._claimer_of or self._results or self._deaths)
+
+    @property
+    def pending(self) -> bool:
+        """True if there is something to write."""
+        return bool(self._results or self._deaths or self._returns)
+
+    @property
+    def credit(self) -> int:
+        return sum(line.credit for line in self._lines.values())
+
+    def worker_up(self, worker: Peer) -> None:
+        self._line(worker).up = True
+
+    def worker_says(self, worker: Peer, ready: WorkerReady) -> bool:
+        """Return True if that worker has credit now, and had none before."""
+        line = self._line(worker)
+        before = line.credit
+        line.queues, line.window, line.stopping = ready.queues, ready.window, ready.stopping
+        return line.credit > 0 and before == 0
+
+    def worker_down(self, worker: Peer) -> None:
+        """What it had from us is lost, but for the results that are here already."""
+        line = self._lines.pop(worker, None)
+        lost = [key for key in line.out if key not in self._results] if line is not None else []
+        claimers = [self._claimer_of.pop(key) for key in lost]
+        self._deaths.extend((claimer, worker) for claimer in dict.fromkeys(sorted(claimers)))
+        for claimer in claimers:
+            self._claimers.ended(claimer)
+
+    def finished(self, worker: Peer, result: Finished) -> None:
+        """Keep the result until it is stored, also of an attempt that was counted as lost: A7 sorts it out."""
+        self._results[result.key] = (worker, result)
+
+    def stored(self, worker: Peer, keys: Sequence[Key]) -> None:
+        """The worker has stored these results itself."""
+        for key in keys:
+            self._end(worker, key)
+
+    def write(self) -> None:
+        """Store what ended, and give back what was claimed and not sent."""
+        self._offer()
+        self._lose()
+        self._return()
+
+    def claim(self) -> bool:
+        """Claim as many tasks as there is credit for and send them; return True if there may be more."""
+        more = False
+        for queues in dict.fromkeys(line.queues for line in self._lines.values()):
+            credit = sum(line.credit for line in self._lines.values() if line.queues == queues)
+            limit = min(credit, CLAIM_MAX)
+            if limit:
+                more |= self._claim(queues, limit) == limit
+        return more
+
+    def _claim(self, queues: tuple[str, ...], limit: int) -> int:
+        claimer = self._claimers.current
+        try:
+            claimed = self._dispatch.claim_tasks(claimer, queues, limit)
+        except JournalError:
+            self._claimers.renew()
+            raise
+        self._claimers.took(claimer, len(claimed))
+        unsent = {_key(task): task for task in claimed}
+        try:
+            for worker, tasks in self._plan(queues, claimed).items():
+                self._dispatch.assign_task(claimer, [_key(task) for task in tasks], _text(worker))
+                for task in tasks:
+                    del unsent[_key(task)]
+                    self._send(claimer, worker, task)
+        finally:
+            if unsent:
+                self._returns.setdefault(claimer, []).extend(unsent)
+        return len(claimed)
+
+    def _plan(self, queues: tuple[str, ...], claimed: Sequence[ClaimedTask]) -> dict[Peer, list[ClaimedTask]]:
+        """Say which worker gets which tasks: each goes to the one that has most credit left."""
+        credit = {worker: line.credit for worker, line in self._lines.items() if line.queues == queues}
+        plan: dict[Peer, list[ClaimedTask]] = {}
+        for task in claimed:
+            worker = max(credit, key=credit.__getitem__)
+            credit[worker] -= 1
+            plan.setdefault(worker, []).append(task)
+        return plan
+
+    def _send(self, claimer: str, worker: Peer, task: ClaimedTask) -> None:
+        execute = _execute(task)
+        self._lines[worker].out.add(execute.key)
+        self._claimer_of[execute.key] = claimer
+        self._post.send(worker, execute)
+
+    def _return(self) -> None:
+        while self._returns:
+            claimer, keys = next(iter(self._returns.items()))
+            self._dispatch.return_tasks(claimer, keys)
+            del self._returns[claimer]
+            for _ in keys:
+                self._claimers.ended(claimer)
+
+    def _offer(self) -> None:
+        while self._results:
+            batch = list(self._results.items())[:OFFER_MAX]
+            self._wake(self._dispatch.offer_outcomes([outcome_of(result) for _, (_, result) in batch]))
+            settled: dict[Peer, list[Key]] = {}
+            for key, (worker, _) in batch:
+                settled.setdefault(worker, []).append(key)
+                self._end(worker, key)
+            for worker, keys in settled.items():
+                self._post.send(worker, Settled(keys))
+
+    def _lose(self) -> None:
+        while self._deaths:
+            claimer, worker = self._deaths[0]
+            self._wake(self._dispatch.lose_tasks(claimer, _text(worker)))
+            self._deaths.pop(0)
+
+    def _end(self, worker: Peer, key: Key) -> None:
+        self._results.pop(key, None)
+        if worker in self._lines:
+            self._lines[worker].out.discard(key)
+        claimer = self._claimer_of.pop(key, None)
+        if claimer is not None:
+            self._claimers.ended(claimer)
+
+    def _line(self, worker: Peer) -> _Line:
+        return self._lines.setdefault(worker, _Line())
+
+
+def _key(task: ClaimedTask) -> TaskKey:
+    return (task.run_id, task.seq, task.attempt)
+
+
+def _text(worker: Peer) -> str:
+    return f"{worker.name}/{worker.incarnation}"
+
+
+def _execute(task: ClaimedTask) -> Execute:
+    return Execute(
+        task.run_id.bytes,
+        task.seq,
+        task.attempt,
+        task.activity,
+        task.args,
+        task.timeout_s,
+        task.idempotency_key,
+    )

@@ -1,0 +1,305 @@
+"""The worker: runs attempts for the engines and the dispatcher of its node, and keeps each result until it is durable.
+
+An attempt at a worker::
+
+    Execute ──► open ──► finished ──► Settled: forgotten
+                 │           │
+                 │           └── Disowned, or its requester died and nobody adopted it within ADOPTION_S:
+                 │               stored with ``Dispatch.offer_outcomes``, remembered as stored
+                 └── Abandon: stopped and forgotten
+
+Each attempt is started at most once by an incarnation of a worker (A5): a second ``Execute`` of what it holds, or has
+stored, changes nothing; and one that comes after this worker has told an engine by ``Recovered`` that it does not know
+the attempt is taken from that engine only, because the late one is an echo of an owner that has lost the run.
+
+``offer_outcomes`` wakes nobody by itself. The worker hints to the owners of its own node, and to its dispatcher about
+runs without an owner; owners on other nodes find the result with their router's scan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from uuid import UUID
+
+from continuum.ports.dispatch import Dispatch
+from continuum.ports.executor import Executor
+from continuum.ports.journal import TaskOutcome
+from continuum.runtime.neighbours import DISPATCHER, Neighbours
+from continuum.runtime.outage import Outage
+from continuum.runtime.recent import Recent
+from continuum.runtime.role import Ports
+from continuum.runtime.window import Window
+from continuum.wire.messages import (
+    Abandon,
+    Disowned,
+    Execute,
+    Finished,
+    Key,
+    Message,
+    Recover,
+    Recovered,
+    Settled,
+    WorkerReady,
+)
+from continuum.wire.post import Peer
+
+ANNOUNCE_S = 2.0
+ANNOUNCE_MIN_S = 0.1  # between two announcements for the dispatcher's sake, or while leaving
+ADOPTION_S = 1.0  # a dead engine's successor asks for its attempts within this time, or it is too late
+LINGER_S = 0.5  # what was sent before the engines heard that this worker leaves still arrives
+CLAIM_TTL_S, CLAIM_BEAT_S = 30.0, 10.0
+STORE_MAX = 500
+STORED_MAX = 10_000
+REFUSED_MAX = 100_000
+NOBODY = Peer("", "")
+
+
+class _Held:
+    """An attempt between Execute and the end of our duty. ``store_at``: when its result goes to the database."""
+
+    __slots__ = ("claimed", "requester", "result", "store_at")
+
+    def __init__(self, requester: Peer) -> None:
+        self.requester = requester
+        self.claimed = requester.name == DISPATCHER  # a task row stands behind it
+        self.result: Finished | None = None
+        self.store_at = math.inf
+
+
+class Worker:
+    """A role (:class:`continuum.runtime.role.Role`). ``slots``: how many attempts ``executor`` runs at once."""
+
+    def __init__(
+        self, ports: Ports, executor: Executor, dispatch: Dispatch, queues: Sequence[str], slots: int = 100
+    ) -> None:
+        self._clock, self._post = ports.clock, ports.post
+        self._executor, self._dispatch = executor, dispatch
+        self._queues, self._slots = tuple(queues), slots
+        self._neighbours = Neighbours(ports)
+        self._outage = Outage(ports.name, ports.clock)
+        now = ports.clock.monotonic()
+        self._window = Window(slots, now)
+        self._held: dict[Key, _Held] = {}
+        self._ownerless: set[Key] = set()  # held, and nobody of this node waits for them
+        self._open = self._open_claimed = 0  # held without a result; those of them that the dispatcher sent
+        self._stored: Recent[Key, None] = Recent(STORED_MAX)
+        self._refused: Recent[Key, Peer] = Recent(REFUSED_MAX)  # the only one who may still send it
+        self._store_at = self._beat_at = math.inf
+        self._announced = (0, 0)
+        self._announced_at, self._announce_at = now - ANNOUNCE_S, now
+        self._linger_until: float | None = None
+
+    def begin(self) -> None:
+        self._announce_at = self._clock.monotonic()
+
+    def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
+        for message in messages:
+            match message:
+                case Execute():
+                    self._execute(sender, message)
+                case Settled(keys):
+                    for key in keys:
+                        self._forget(key)
+                case Recover(keys):
+                    self._recover(sender, keys)
+                case Disowned(keys):
+                    self._disown(sender, keys)
+                case Abandon(keys):
+                    self._abandon(sender, keys)
+                case _:
+                    pass  # a hint for another role
+
+    def peer_up(self, name: str, incarnation: str, crew: str) -> None:
+        self._neighbours.up(name, incarnation)
+        self._announce_at = self._clock.monotonic()
+
+    def peer_down(self, name: str, incarnation: str, crew: str) -> None:
+        self._neighbours.down(name, incarnation)
+        dead, now = Peer(name, incarnation), self._clock.monotonic()
+        for key, held in self._held.items():
+            if held.requester == dead:
+                self._make_ownerless(key, held, now + ADOPTION_S)
+        if name == DISPATCHER:
+            self._beat_at = now
+
+    def tick(self) -> None:
+        now = self._clock.monotonic()
+        self._executor.tick()
+        if self._executor.worn_out:
+            self.drain()
+        self._collect()
+        self._window.sample(now)
+        if min(self._store_at, self._beat_at) <= now:
+            self._outage.run(self._write)
+        self._announce(now)
+
+    def wake_at(self) -> float:
+        moments = [self._announce_at, self._window.sample_at(), self._executor.wake_at()]
+        moments.append(max(min(self._store_at, self._beat_at), self._outage.until))
+        if self._free_changed():
+            moments.append(self._announced_at + ANNOUNCE_MIN_S)
+        if self._linger_until is not None and self._linger_until > self._clock.monotonic():
+            moments.append(self._linger_until)
+        return min(moments)
+
+    def drain(self) -> None:
+        """Ask for no more work. What arrives nevertheless is run: its record is durable, and refusing it would cost
+        the attempt."""
+        if self._linger_until is None:
+            now = self._clock.monotonic()
+            self._linger_until, self._announce_at = now + LINGER_S, now
+
+    @property
+    def drained(self) -> bool:
+        if self._linger_until is None or self._held:
+            return False
+        return self._clock.monotonic() >= self._linger_until
+
+    @property
+    def worn_out(self) -> bool:
+        """The process should be replaced, without counting as a failure: it drains by itself (A9)."""
+        return self._executor.worn_out
+
+    def _execute(self, sender: Peer, task: Execute) -> None:
+        key = task.key
+        if key in self._held or self._refused.get(key, sender) != sender:
+            return
+        if key in self._stored:
+            self._post.send(sender, Recovered([], [], [key]))
+            return
+        self._refused.discard(key)
+        held = self._held[key] = _Held(sender)
+        self._open += 1
+        self._open_claimed += held.claimed
+        self._executor.start(task)
+
+    def _forget(self, key: Key) -> None:
+        held = self._held.pop(key, None)
+        if held is not None:
+            self._ownerless.discard(key)
+            if held.result is None:
+                self._close(held)
+
+    def _close(self, held: _Held) -> None:
+        self._open -= 1
+        self._open_claimed -= held.claimed
+
+    def _recover(self, sender: Peer, keys: Sequence[Key]) -> None:
+        known: list[Key] = []
+        unknown: list[Key] = []
+        stored: list[Key] = []
+        for key in keys:
+            held = self._held.get(key)
+            if held is not None:
+                known.append(key)
+                held.requester, held.store_at = sender, math.inf
+                self._ownerless.discard(key)
+                if held.result is not None:
+                    self._post.send(sender, held.result)
+            elif key in self._stored:
+                stored.append(key)
+            else:
+                unknown.append(key)
+                self._refused.put(key, sender)
+        self._post.send(sender, Recovered(known, unknown, stored))
+
+    def _disown(self, sender: Peer, keys: Sequence[Key]) -> None:
+        now = self._clock.monotonic()
+        for key in keys:
+            held = self._held.get(key)
+            if held is not None and held.requester == sender:
+                self._make_ownerless(key, held, now)
+
+    def _abandon(self, sender: Peer, keys: Sequence[Key]) -> None:
+        for key in keys:
+            held = self._held.get(key)
+            if held is None:
+                self._refused.put(key, NOBODY)  # its Execute may still be on the way
+            elif held.requester == sender:
+                self._executor.stop(key)
+                self._forget(key)
+
+    def _make_ownerless(self, key: Key, held: _Held, store_at: float) -> None:
+        self._ownerless.add(key)
+        held.store_at = store_at
+        if held.result is not None:
+            self._store_at = min(self._store_at, store_at)
+
+    def _collect(self) -> None:
+        finished = self._executor.finished()
+        for result in finished:
+            key = result.key
+            held = self._held.get(key)
+            if held is None or held.result is not None:
+                continue  # settled or abandoned while it ran
+            held.result = result
+            self._close(held)
+            if key in self._ownerless:
+                self._store_at = min(self._store_at, held.store_at)
+            else:
+                self._post.send(held.requester, result)
+        self._window.completed(len(finished))
+
+    def _write(self) -> None:
+        now = self._clock.monotonic()
+        if self._store_at <= now:
+            self._store(now)
+        if self._beat_at <= now:
+            self._keep_claims(now)
+
+    def _store(self, now: float) -> None:
+        due = [key for key in self._ownerless if self._held[key].store_at <= now and self._held[key].result]
+        due.sort()
+        for start in range(0, len(due), STORE_MAX):
+            keys = due[start : start + STORE_MAX]
+            results = [held.result for key in keys if (held := self._held[key]).result is not None]
+            woken = self._dispatch.offer_outcomes([outcome_of(result) for result in results])
+            for key in keys:
+                self._stored.put(key, None)
+                self._forget(key)
+            if self._neighbours.wake(woken).unowned:
+                self._neighbours.look()
+        self._store_at = min(
+            (held.store_at for key in self._ownerless if (held := self._held[key]).result), default=math.inf
+        )
+
+    def _keep_claims(self, now: float) -> None:
+        """Keep a dead dispatcher's claims alive while their tasks run here: its death must not cost attempts (A6)."""
+        claimers = {
+            held.requester
+            for key in self._ownerless
+            if (held := self._held[key]).claimed and held.result is None
+        }
+        for name, incarnation in sorted(claimers):
+            self._dispatch.heartbeat(self._neighbours.owner_of(name, incarnation), CLAIM_TTL_S)
+        self._beat_at = now + CLAIM_BEAT_S if claimers else math.inf
+
+    def _credits(self) -> tuple[int, int]:
+        """Return the credit of each engine, and the dispatcher's: the slots that no engine uses."""
+        if self._linger_until is not None:
+            return 0, 0
+        free = self._slots - (self._open - self._open_claimed)
+        return self._window.share(len(self._neighbours.names("engine"))), max(0, free)
+
+    def _free_changed(self) -> bool:
+        return 4 * abs(self._credits()[1] - self._announced[1]) > self._slots
+
+    def _announce(self, now: float) -> None:
+        window, free = self._credits()
+        before = self._announced[0]
+        due = now >= self._announce_at or 4 * abs(window - before) > before
+        if not due and not (now >= self._announced_at + ANNOUNCE_MIN_S and self._free_changed()):
+            return
+        leaving = self._linger_until is not None
+        self._neighbours.announce("engine", WorkerReady(self._queues, window, self._open, leaving))
+        self._neighbours.announce(DISPATCHER, WorkerReady(self._queues, free, self._open, leaving))
+        self._announced, self._announced_at = (window, free), now
+        lingers = leaving and now < (self._linger_until or 0.0)
+        self._announce_at = now + (ANNOUNCE_MIN_S if lingers else ANNOUNCE_S)
+
+
+def outcome_of(result: Finished) -> TaskOutcome:
+    return TaskOutcome(
+        UUID(bytes=result.run), result.seq, result.attempt, result.ok, result.payload, result.timed_out
+    )

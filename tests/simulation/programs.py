@@ -1,0 +1,187 @@
+"""Random workflows: a program is data, so that a seed can draw one, and its right result can be computed beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+from continuum.core.attempt import activity_info
+from continuum.core.definitions import activity, workflow
+from continuum.core.effects import side_effect, sleep, uuid4, wait_signal
+from continuum.errors import ActivityError
+from continuum.model.retry import Retry
+
+Step = list[Any]
+LOST = "lost"  # an activity with one attempt, whose worker died
+
+
+@activity(name="sim.add", retry=Retry(max_attempts=50, initial=0.2, max_delay=2.0))
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@activity(name="sim.once", retry=Retry(max_attempts=1))
+def once(a: int) -> int:
+    return a + 1
+
+
+@activity(
+    name="sim.flaky", retry=Retry(max_attempts=50, initial=0.1, max_delay=8.0, non_retryable=("KeyError",))
+)
+def flaky(a: int, failures: int) -> int:
+    if activity_info().attempt <= failures:
+        raise ValueError("not yet")
+    return a + failures
+
+
+@activity(name="sim.refused", retry=Retry(max_attempts=5, non_retryable=(LookupError,)))
+def refused(a: int) -> int:
+    raise KeyError(a)
+
+
+@activity(name="sim.slow", retry=Retry(max_attempts=200, initial=0.1, max_delay=0.5), timeout=1.0)
+def slow(a: int) -> int:
+    return a + 2
+
+
+@workflow(name="sim.program")
+async def program(steps: list[Step]) -> list[Any]:
+    return await _run(steps)
+
+
+async def _run(steps: list[Step]) -> list[Any]:
+    out: list[Any] = []
+    for kind, *rest in steps:
+        out.append(await _EFFECTS[kind](*rest))
+    return out
+
+
+async def _once(a: int) -> Any:
+    try:
+        return await once(a)
+    except ActivityError as error:
+        return LOST if error.type == "attempts_exhausted" else error.type
+
+
+async def _refused(a: int) -> str:
+    try:
+        return str(await refused(a))
+    except ActivityError as error:
+        return f"{error.type} {error.attempts}"
+
+
+async def _gather(branches: list[list[Step]]) -> list[Any]:
+    return list(await asyncio.gather(*(_run(branch) for branch in branches)))
+
+
+async def _deadline(limit: float, a: int) -> str:
+    try:
+        async with asyncio.timeout(limit):
+            await add(a, 1)
+            return "in time"
+    except TimeoutError:
+        return "late"
+
+
+async def _sleep(duration: float) -> str:
+    await sleep(duration)
+    return "slept"
+
+
+async def _maybe(name: str, timeout: float) -> str:
+    try:
+        return str(await wait_signal(name, timeout=timeout))
+    except TimeoutError:
+        return "nobody"
+
+
+async def _effect() -> bool:
+    return bool(side_effect(lambda: 7) == 7 and uuid4().version == 4)
+
+
+_EFFECTS: dict[str, Any] = {
+    "add": add,
+    "once": _once,
+    "flaky": flaky,
+    "refused": _refused,
+    "slow": slow,
+    "sleep": _sleep,
+    "signal": wait_signal,
+    "maybe": _maybe,
+    "gather": _gather,
+    "deadline": _deadline,
+    "effect": _effect,
+}
+
+
+def draw(random: Random, depth: int = 0) -> list[Step]:
+    """Return a random program. Signals are only awaited outside branches, so that their order is certain."""
+    steps: list[Step] = []
+    for _ in range(random.randint(1, 4 if depth else 7)):
+        n = random.randint(0, 9)
+        choices: list[Step] = [
+            ["add", n, n],
+            ["add", n, n],
+            ["once", n],
+            ["flaky", n, random.randint(0, 3)],
+            ["refused", n],
+            ["slow", n],
+            ["sleep", random.choice([0.0, 0.01, 1.0, 7.5, 25.0])],
+            ["deadline", random.choice([0.05, 0.5, 20.0]), n],
+            ["effect"],
+        ]
+        if depth == 0:
+            choices += [["signal", "s"], ["signal", "t"], ["maybe", "u", random.choice([0.5, 10.0])]]
+        if depth < 2:
+            choices.append(["gather", [draw(random, depth + 1) for _ in range(random.randint(2, 3))]])
+        steps.append(random.choice(choices))
+    return steps
+
+
+def signals_of(steps: list[Step]) -> list[tuple[str, int]]:
+    """The signals that the program waits for without a limit, and what they carry: a count per name."""
+    counts: dict[str, int] = {}
+    signals = []
+    for kind, *rest in steps:
+        if kind == "signal":
+            counts[rest[0]] = counts.get(rest[0], 0) + 1
+            signals.append((str(rest[0]), counts[rest[0]]))
+    return signals
+
+
+def is_right(steps: list[Step], result: list[Any]) -> bool:
+    """True if ``result`` is one that the program may give, whatever died while it ran."""
+    counts: dict[str, int] = {}
+    return len(steps) == len(result) and all(
+        _is_right(step, value, counts) for step, value in zip(steps, result, strict=True)
+    )
+
+
+def _is_right(step: Step, value: Any, counts: dict[str, int]) -> bool:
+    match step:
+        case ["add", a, b]:
+            return bool(value == a + b)
+        case ["once", a]:
+            return value in (a + 1, LOST)
+        case ["flaky", a, failures]:
+            return bool(value == a + failures)
+        case ["refused", _]:
+            return str(value).startswith("KeyError ")
+        case ["slow", a]:
+            return bool(value == a + 2)
+        case ["sleep", _]:
+            return bool(value == "slept")
+        case ["signal", name]:
+            counts[name] = counts.get(name, 0) + 1
+            return bool(value == counts[name])
+        case ["maybe", _, _]:
+            return value in ("hello", "nobody")
+        case ["gather", branches]:
+            return all(is_right(branch, part) for branch, part in zip(branches, value, strict=True))
+        case ["deadline", _, _]:
+            return value in ("in time", "late")
+        case ["effect"]:
+            return value is True
+        case _:
+            return False

@@ -1,0 +1,177 @@
+"""A node in a world of faults: every run ends right, whatever the seed does to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from continuum.core.definitions import registry
+from continuum.core.machine import Machine
+from continuum.core.step import Crew, RunIdentity
+from continuum.errors import JournalError
+from continuum.model import payload
+from continuum.model.run import LIVE_STATES, RunSeed
+from tests.simulation.programs import draw, is_right, signals_of
+from tests.simulation.world import BOOT, NAMES, World
+
+RUNS = 6
+CHAOS_S = 45.0
+LIMIT_S = 900.0
+SEEDS = int(os.environ.get("CONTINUUM_SEEDS", "200"))
+
+
+class Clients:
+    """Start runs, signal them and cancel some, at random moments, trying again like a client does."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.random = Random(world.seed + 1)
+        self.programs: dict[UUID, list[Any]] = {}
+        self.cancelled: set[UUID] = set()
+        self.open = 0
+        for number in range(RUNS):
+            self._plan(UUID(int=number + 1))
+
+    def _plan(self, run_id: UUID) -> None:
+        steps = self.programs[run_id] = draw(self.random)
+        begin = self.random.uniform(0, CHAOS_S / 3)
+        seed = RunSeed(id=run_id, workflow="sim.program", args=payload.encode([[steps], {}]))
+        self._at(begin, partial(self.world.store.catalog.insert, [seed]))
+        self._signal_in_turn(begin, run_id, signals_of(steps))
+        if self.random.random() < 0.5:
+            self._signal(begin + self.random.uniform(0, 30), run_id, "u", "hello", "du")
+        if self.random.random() < 0.1:
+            self._at(begin + self.random.uniform(0, 30), lambda: self._cancel(run_id))
+
+    def _signal_in_turn(self, moment: float, run_id: UUID, signals: list[tuple[str, int]]) -> None:
+        """One client, that sends the next signal when the one before is delivered: only so is there an order."""
+        if signals:
+            (name, value), rest = signals[0], signals[1:]
+            data, delivery = payload.encode(value), f"{name}{value}"
+            self._at(
+                moment + self.random.expovariate(1 / 8.0),
+                lambda: self._deliver(run_id, name, data, delivery),
+                lambda: self._signal_in_turn(self.world.clock.now, run_id, rest),
+            )
+
+    def _signal(self, moment: float, run_id: UUID, name: str, value: object, delivery: str) -> None:
+        data = payload.encode(value)
+        self._at(moment, lambda: self._deliver(run_id, name, data, delivery))
+
+    def _deliver(self, run_id: UUID, name: str, data: bytes, delivery: str) -> None:
+        answer, _ = self.world.store.catalog.signal(run_id, name, data, delivery)
+        if answer == "not_found":
+            raise JournalError("signal", "not inserted yet")
+
+    def _cancel(self, run_id: UUID) -> None:
+        answer, _ = self.world.store.catalog.cancel(run_id, None)
+        if answer == "not_found":
+            raise JournalError("cancel", "not inserted yet")
+        self.cancelled.add(run_id)
+
+    def _at(
+        self, moment: float, action: Callable[[], object], then: Callable[[], None] | None = None
+    ) -> None:
+        self.open += 1
+        self.world.clock.after(moment - self.world.clock.now, lambda: self._try(action, then))
+
+    def _try(self, action: Callable[[], object], then: Callable[[], None] | None) -> None:
+        try:
+            action()
+        except JournalError:
+            self.world.clock.after(0.3, lambda: self._try(action, then))
+            return
+        self.open -= 1
+        if then is not None:
+            then()
+
+
+def live_through(seed: int) -> tuple[World, Clients]:
+    """Run a world until all its runs have ended."""
+    world = World(seed)
+    clients = Clients(world)
+
+    def strike() -> None:
+        if world.clock.now < CHAOS_S:
+            world.crash(world.random.choice(NAMES))
+            world.clock.after(world.random.expovariate(1 / 3.0), strike)
+        else:
+            world.chaos = False
+
+    world.clock.after(world.random.expovariate(1 / 3.0), strike)
+    while clients.open or not _all_ended(world, clients):
+        world.clock.step()
+        if world.clock.now > LIMIT_S:
+            rows = {run: world.store.catalog.get(run) for run in clients.programs}
+            live = [
+                (row.id, row.state, row.attention)
+                for row in rows.values()
+                if row and row.state in LIVE_STATES
+            ]
+            pytest.fail(f"seed {seed}: after {LIMIT_S} virtual seconds these runs have not ended: {live}")
+    return world, clients
+
+
+def _all_ended(world: World, clients: Clients) -> bool:
+    if world.chaos:
+        return False
+    rows = [world.store.catalog.get(run) for run in clients.programs]
+    return all(row is not None and row.state not in LIVE_STATES for row in rows)
+
+
+def check(world: World, clients: Clients) -> None:
+    for run_id, steps in clients.programs.items():
+        row = world.store.catalog.get(run_id)
+        assert row is not None
+        if row.state == "cancelled":
+            assert run_id in clients.cancelled, f"seed {world.seed}: run {run_id} was cancelled by nobody"
+            continue
+        assert row.state == "completed", f"seed {world.seed}: run {run_id} is {row.state}: {row.error!r}"
+        result = payload.decode(row.result or b"")
+        assert isinstance(result, list)
+        assert is_right(steps, result), f"seed {world.seed}: {steps} gave {result}"
+        replay(world, run_id)
+
+
+def replay(world: World, run_id: UUID) -> None:
+    """The journal has no gap, and walking along it gives the same end and nothing new."""
+    row = world.store.catalog.get(run_id)
+    assert row is not None
+    events = world.store.catalog.events(run_id)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1)), (
+        f"seed {world.seed}: gap in {run_id}"
+    )
+    identity = RunIdentity(
+        run_id, row.workflow, row.namespace, round(row.created_at * 1e6), row.correlation_id
+    )
+    machine = Machine(identity, registry.workflow(row.workflow), row.args, Crew(f"{BOOT}:0"))
+    machine.begin(events)
+    step = machine.take()
+    assert (step.state, step.result, step.events) == (row.state, row.result, []), (
+        f"seed {world.seed}: {run_id}"
+    )
+
+
+@pytest.mark.rule("R4", "R6", "R7", "R8", "L1", "L6", "B3", "B6", "A1", "A4", "A5", "A8", "S1", "S3", "T2")
+@pytest.mark.parametrize("block", range(20))
+def test_every_run_ends_right_whatever_is_lost_doubled_late_or_killed(block: int) -> None:
+    for seed in range(block * SEEDS // 20, (block + 1) * SEEDS // 20):
+        world, clients = live_through(seed)
+        try:
+            check(world, clients)
+        except AssertionError as error:
+            pytest.fail(f"seed {seed}: {error}")
+
+
+def test_the_same_seed_is_the_same_world() -> None:
+    ends = []
+    for _ in range(2):
+        world, _ = live_through(4)
+        ends.append((world.clock.now, world.crashes, world.starts))
+    assert ends[0] == ends[1]

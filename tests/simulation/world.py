@@ -1,0 +1,371 @@
+"""A whole node on a virtual clock: the real roles, the memory store, and everything that can go wrong between them.
+
+The transport delays, reorders, doubles and drops; journal operations fail before or after they took effect; any
+process is killed at any point and replaced by its next incarnation, as the supervisor would. All of it is drawn from
+one seed: the same seed is the same world, event by event.
+
+What must never happen is checked where it would happen: a writer with an older token after a newer one, an attempt that
+runs before its event is committed, an attempt that runs twice.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from random import Random
+from typing import Any
+from uuid import UUID
+
+from continuum.core.attempt import ActivityInfo, perform, timed_out
+from continuum.core.definitions import registry
+from continuum.errors import JournalError
+from continuum.memory.store import MemoryStore
+from continuum.model.events import ActivityRetried, ActivityScheduled, from_row
+from continuum.ports.journal import RunCommit
+from continuum.ports.mailbox import Notice
+from continuum.ports.offload import Completion, Desk, Lane
+from continuum.runtime.dispatcher import Dispatcher
+from continuum.runtime.engine import Engine
+from continuum.runtime.role import Ports, Role
+from continuum.runtime.router import Router
+from continuum.runtime.timer import Timer
+from continuum.runtime.worker import Worker
+from continuum.wire.messages import Execute, Finished, Key
+from continuum.wire.post import Peer, Post
+
+EPOCH = 1_800_000_000.0
+NAMES = ("router", "timer", "dispatcher", "engine-1", "engine-2", "worker-1", "worker-2")
+BOOT = "b00t"
+
+
+class Clock:
+    """Virtual time: it jumps to the next entry when everybody waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._entries: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def after(self, delay_s: float, entry: Callable[[], None]) -> None:
+        heapq.heappush(self._entries, (self.now + max(delay_s, 0.0), next(self._count), entry))
+
+    def step(self) -> None:
+        self.now, _, entry = heapq.heappop(self._entries)
+        entry()
+
+
+class Process:
+    """One incarnation of one role."""
+
+    def __init__(self, world: World, name: str, incarnation: str) -> None:
+        self.world, self.name, self.incarnation = world, name, incarnation
+        self.alive = True
+        self._step_at = float("inf")
+        self.post = Post(name, incarnation, world.clock, Wire(self))
+        ports = Ports(
+            clock=world.clock,
+            random=Random(world.random.getrandbits(64)),
+            post=self.post,
+            node="n",
+            instance="default",
+            name=name,
+            incarnation=incarnation,
+            crew=world.crew,
+        )
+        self.role: Role = world.role_of(self, ports)
+        self.role.begin()
+        self.schedule()
+
+    def receive(self, data: bytes) -> None:
+        opened = self.post.open(data)
+        if opened is not None:
+            self.role.receive(*opened)
+        self.run()
+
+    def run(self) -> None:
+        self.role.tick()
+        self.post.flush()
+        if isinstance(self.role, Engine) and self.role.lost:
+            self.world.crash(self.name)
+            return
+        self.schedule()
+
+    def schedule(self) -> None:
+        at = max(min(self.role.wake_at(), self.post.wake_at()), self.world.clock.now + 0.001)
+        if at < self._step_at:
+            self._step_at = at
+            self.world.clock.after(at - self.world.clock.now, lambda: self._due(at))
+
+    def _due(self, at: float) -> None:
+        if self.alive and self._step_at == at:
+            self._step_at = float("inf")
+            self.run()
+
+
+class Wire:
+    """The transport of one process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def send(self, to: str, data: bytes) -> bool:
+        self._process.world.carry(to, data)
+        return True
+
+
+class Lanes:
+    """Journal work of one engine: it happens a little later, its answer arrives a little later again, or never."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def submit(self, lane: Lane, ticket: int, work: Callable[[Desk], object]) -> None:
+        world = self._process.world
+        world.clock.after(world.latency_s(), lambda: self._happen(ticket, work))
+
+    def _happen(self, ticket: int, work: Callable[[Desk], object]) -> None:
+        world = self._process.world
+        try:
+            completion = Completion(ticket, work(Desk(world.journal_of(self._process), world.store.dispatch)))
+        except JournalError as error:
+            completion = Completion(ticket, error=error)
+        world.clock.after(world.latency_s(), lambda: self._answer(completion))
+
+    def _answer(self, completion: Completion) -> None:
+        if self._process.alive:
+            role = self._process.role
+            assert isinstance(role, Engine)
+            role.complete(completion)
+            self._process.run()
+
+
+class Bench:
+    """The executor of a worker: an attempt takes a random while, and runs at its end."""
+
+    def __init__(self, process: Process, slots: int) -> None:
+        self._process, self._slots = process, slots
+        self._running: dict[Key, Execute] = {}
+        self._queue: list[Execute] = []
+        self._finished: list[Finished] = []
+        self.worn_out = False
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
+    def start(self, task: Execute) -> None:
+        self._queue.append(task)
+        self._fill()
+
+    def stop(self, key: Key) -> None:
+        self._queue = [task for task in self._queue if task.key != key]
+        self._running.pop(key, None)
+
+    def finished(self) -> Sequence[Finished]:
+        finished, self._finished = self._finished, []
+        return finished
+
+    def tick(self) -> None:
+        self._fill()
+
+    def wake_at(self) -> float:
+        return float("inf")
+
+    def _fill(self) -> None:
+        while self._queue and len(self._running) < self._slots:
+            task = self._queue.pop(0)
+            self._running[task.key] = task
+            self._process.world.note_start(task)
+            world = self._process.world
+            world.clock.after(world.random.expovariate(1 / 0.3), partial(self._end, task))
+
+    def _end(self, task: Execute) -> None:
+        if not self._process.alive or self._running.pop(task.key, None) is None:
+            return
+        info = ActivityInfo(run_id=UUID(bytes=task.run), activity=task.activity, attempt=task.attempt)
+        outcome = perform(registry.activity(task.activity), task.args, lambda: info)
+        if task.timeout_s is not None and self._process.world.random.random() < 0.2:
+            outcome = timed_out(task.activity, task.timeout_s)
+        self._finished.append(
+            Finished(
+                task.run,
+                task.seq,
+                task.attempt,
+                outcome.ok,
+                outcome.payload,
+                outcome.timed_out,
+                outcome.retryable,
+            )
+        )
+        self._process.run()
+
+
+class WatchedJournal:
+    """The journal as one engine sees it; the world looks on."""
+
+    def __init__(self, world: World, owner: str) -> None:
+        self._world, self._owner, self._journal = world, owner, world.store.journal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    def commit(self, batch: Sequence[RunCommit]) -> set[UUID]:
+        written: set[UUID] = set()
+        try:
+            written = self._journal.commit(batch)
+        finally:
+            self._world.note_commit(self._owner, batch, written)
+        return written
+
+
+class World:
+    """``chaos``: while true, messages get lost, operations fail and processes die."""
+
+    def __init__(self, seed: int, *, loss: float = 0.05, fault: float = 0.02) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.clock = Clock()
+        self.store = MemoryStore(lambda: EPOCH + self.clock.now)
+        self.store.fault = self._fault
+        self.store.subscribe(self._notice)
+        self.chaos = True
+        self.loss, self.fault = loss, fault
+        self.deaths = 0
+        self.starts: Counter[Key] = Counter()
+        self.crashes: Counter[str] = Counter()
+        self._tokens: dict[UUID, tuple[int, str]] = {}
+        self._incarnations = itertools.count(1)
+        self.processes: dict[str, Process] = {}
+        for name in NAMES:
+            self.start(name)
+
+    @property
+    def crew(self) -> str:
+        return f"{BOOT}:{self.deaths}"
+
+    # -- processes
+
+    def role_of(self, process: Process, ports: Ports) -> Role:
+        store = self.store
+        match process.name.partition("-")[0]:
+            case "engine":
+                return Engine(ports, Lanes(process), registry.workflow)
+            case "worker":
+                return Worker(ports, Bench(process, 8), store.dispatch, ["default"], 8)
+            case "dispatcher":
+                return Dispatcher(ports, store.dispatch, store.mailbox, ["default"])
+            case "timer":
+                return Timer(ports, store.mailbox)
+            case _:
+                return Router(ports, store.mailbox)
+
+    def start(self, name: str) -> None:
+        process = Process(self, name, f"{BOOT}-{next(self._incarnations)}")
+        others = list(self.processes.values())
+        self.processes[name] = process
+        for other in others:
+            process.role.peer_up(other.name, other.incarnation, self.crew)
+            other.role.peer_up(name, process.incarnation, self.crew)
+            other.schedule()
+        process.schedule()
+
+    def crash(self, name: str) -> None:
+        """Kill -9: nothing of the process happens any more; the supervisor tells the others and starts the next."""
+        process = self.processes.pop(name, None)
+        if process is None:
+            return
+        process.alive = False
+        self.crashes[name] += 1
+        self.deaths += name.startswith("worker")
+        crew = self.crew
+        for other in list(self.processes.values()):
+            delay_s = self.random.expovariate(1 / 0.01)
+            self.clock.after(delay_s, partial(self._tell_death, other, process, crew))
+        self.clock.after(0.05 + self.random.expovariate(1 / 0.2), lambda: self.start(name))
+
+    def _tell_death(self, other: Process, dead: Process, crew: str) -> None:
+        if other.alive:
+            other.role.peer_down(dead.name, dead.incarnation, max(crew, self.crew, key=_deaths))
+            other.run()
+
+    # -- the network and the database
+
+    def latency_s(self) -> float:
+        return self.random.expovariate(1 / 0.003)
+
+    def carry(self, to: str, data: bytes) -> None:
+        copies = 1
+        if self.chaos:
+            draw = self.random.random()
+            copies = 0 if draw < self.loss else 2 if draw < 2 * self.loss else 1
+        for _ in range(copies):
+            slow = self.chaos and self.random.random() < 0.05
+            delay_s = self.random.expovariate(1 / (0.8 if slow else 0.002))
+            self.clock.after(delay_s, lambda: self._arrive(to, data))
+
+    def _arrive(self, to: str, data: bytes) -> None:
+        process = self.processes.get(to)
+        if process is not None:
+            process.receive(data)
+
+    def _notice(self, notice: Notice) -> None:
+        if not (self.chaos and self.random.random() < self.loss):
+            self.clock.after(self.latency_s(), lambda: self._hear(notice))
+
+    def _hear(self, notice: Notice) -> None:
+        process = self.processes.get("router")
+        if process is not None:
+            assert isinstance(process.role, Router)
+            process.role.notice([notice])
+            process.run()
+
+    def _fault(self, operation: str) -> None:
+        if self.chaos and not operation.startswith("events") and self.random.random() < self.fault:
+            raise JournalError(operation, "the connection broke (simulated)")
+
+    def journal_of(self, process: Process) -> Any:
+        return WatchedJournal(self, process.incarnation)
+
+    # -- what must never happen
+
+    def note_commit(self, owner: str, batch: Sequence[RunCommit], written: set[UUID]) -> None:
+        for commit in batch:
+            if commit.run_id in written:
+                token, writer = self._tokens.get(commit.run_id, (0, owner))
+                assert commit.token >= token, f"seed {self.seed}: an older lease wrote after a newer one"
+                assert commit.token > token or writer == owner, (
+                    f"seed {self.seed}: two writers under one lease"
+                )
+                self._tokens[commit.run_id] = (commit.token, owner)
+
+    def note_start(self, task: Execute) -> None:
+        self.starts[task.key] += 1
+        assert self.starts[task.key] == 1, f"seed {self.seed}: attempt {task.key} began twice"
+        recorded = {row.seq: from_row(row) for row in self.store.catalog.events(UUID(bytes=task.run))}
+        scheduled = recorded.get(task.seq)
+        assert isinstance(scheduled, ActivityScheduled), (
+            f"seed {self.seed}: {task.key} began before its commit"
+        )
+        attempts = [1] + [
+            body.attempt
+            for body in recorded.values()
+            if isinstance(body, ActivityRetried) and body.command == task.seq
+        ]
+        assert task.attempt in attempts, f"seed {self.seed}: {task.key} began before its attempt was durable"
+
+
+def _deaths(crew: str) -> int:
+    return int(crew.partition(":")[2])
+
+
+__all__ = ["BOOT", "EPOCH", "NAMES", "Clock", "Peer", "Process", "World"]

@@ -1,0 +1,403 @@
+"""Whom the dispatcher gives what, and that nothing stays with the dead."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from continuum.errors import JournalError
+from continuum.model.ids import Owner
+from continuum.ports.journal import Lease
+from continuum.ports.mailbox import Notice
+from continuum.runtime.dispatcher import CLAIM_MAX, Dispatcher
+from continuum.wire.messages import (
+    Assign,
+    EngineReady,
+    Execute,
+    Finished,
+    Look,
+    Settled,
+    Wake,
+    WorkerReady,
+)
+from tests.unit.stage import INSTANCE, NODE, Extra, Stage
+
+CLAIMER = str(Owner(NODE, INSTANCE, "dispatcher", "b-1"))
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.stage = Stage()
+        self.store = self.stage.store
+        self.dispatcher = self.put_on()
+
+    def put_on(self, incarnation: str = "b-1") -> Dispatcher:
+        ports = self.stage.ports("dispatcher", incarnation)
+        role = Dispatcher(ports, self.store.dispatch, self.store.mailbox, ["default"])
+        self.stage.play("dispatcher", role)
+        return role
+
+    def engine(self, name: str = "engine-1", free: int = 10, incarnation: str = "b-1") -> Extra:
+        owner = self.stage.owner(name, incarnation)
+        engine = self.stage.extra(name, incarnation)
+        engine.post.hint("dispatcher", EngineReady(owner, free))
+        self.stage.settle()
+        return engine
+
+    def worker(self, name: str = "worker-1", window: int = 10, incarnation: str = "b-1") -> Extra:
+        worker = self.stage.extra(name, incarnation)
+        worker.post.hint("dispatcher", WorkerReady(("default",), window, 0))
+        self.stage.settle()
+        return worker
+
+    def look(self, *, runs: bool = True, tasks: bool = False) -> None:
+        router = self.stage.extra("router")
+        router.post.hint("dispatcher", Look(runs, tasks))
+        self.stage.settle()
+
+    def tasks(self, count: int) -> list[Lease]:
+        """Runs owned by an engine of another node, each with one queued task."""
+        self.stage.insert(count)
+        leases = self.stage.claim(self.stage.owner(node="elsewhere"), count)
+        for lease in leases:
+            self.stage.set_task(lease)
+        return leases
+
+    def outcomes(self, lease: Lease) -> list[bool]:
+        (mail,) = self.store.journal.mail([lease])
+        return [outcome.ok for outcome in mail.outcomes]
+
+
+def assigned(engine: Extra) -> list[UUID]:
+    return [
+        run.run_id for message in engine.take(Assign) if isinstance(message, Assign) for run in message.runs
+    ]
+
+
+def executed(worker: Extra) -> list[Execute]:
+    return [message for message in worker.take(Execute) if isinstance(message, Execute)]
+
+
+def finish(scene: Scene, worker: Extra, *tasks: Execute, incarnation: str = "b-1") -> None:
+    worker.send("dispatcher", *(Finished(*task.key, True, b"v") for task in tasks), incarnation=incarnation)
+    scene.stage.settle()
+
+
+def another(scene: Scene) -> Lease:
+    """One more run with a queued task."""
+    owner = scene.stage.owner(node="elsewhere")
+    scene.stage.insert(2)
+    (lease,) = scene.stage.claim(owner)
+    scene.stage.set_task(lease)
+    return lease
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_a_look_is_served_at_once(scene: Scene) -> None:
+    engine = scene.engine()
+    (run,) = scene.stage.insert()
+    scene.look()
+    assert assigned(engine) == [run]
+
+
+@pytest.mark.rule("B6")
+def test_a_run_whose_look_was_lost_is_found_by_the_poll(scene: Scene) -> None:
+    engine = scene.engine()
+    scene.stage.advance(1)
+    (run,) = scene.stage.insert()
+    scene.stage.advance(5)
+    assert assigned(engine) == [run]
+
+
+def test_a_delayed_run_is_claimed_when_it_is_due_not_at_the_next_poll(scene: Scene) -> None:
+    engine = scene.engine()
+    (run,) = scene.stage.insert(delay_s=1.5)
+    scene.look()
+    scene.stage.advance(1.4)
+    assert assigned(engine) == []
+    scene.stage.advance(0.2)
+    assert assigned(engine) == [run]
+
+
+def test_engines_get_runs_in_proportion_to_their_free_capacity(scene: Scene) -> None:
+    scene.stage.insert(CLAIM_MAX)
+    small, large = scene.engine("engine-1", free=0), scene.engine("engine-2", free=0)
+    small.post.hint("dispatcher", EngineReady(scene.stage.owner("engine-1"), 100))
+    large.post.hint("dispatcher", EngineReady(scene.stage.owner("engine-2"), 900))
+    scene.stage.settle()
+    assert (len(assigned(small)), len(assigned(large))) == (CLAIM_MAX // 10, CLAIM_MAX * 9 // 10)
+
+
+def test_a_crowd_of_due_runs_is_claimed_in_batches_until_the_engines_are_full(scene: Scene) -> None:
+    scene.stage.insert(CLAIM_MAX * 2 + 100)
+    engine = scene.engine(free=CLAIM_MAX * 2)
+    messages = engine.take(Assign)
+    assert [len(m.runs) for m in messages if isinstance(m, Assign)] == [CLAIM_MAX, CLAIM_MAX]
+    engine.post.hint("dispatcher", EngineReady(scene.stage.owner(), CLAIM_MAX))
+    scene.stage.settle()
+    assert len(assigned(engine)) == 100
+
+
+def test_an_engine_that_lost_its_row_does_not_keep_runs_from_the_others(scene: Scene) -> None:
+    lapsed = scene.engine("engine-1", free=1000)
+    scene.store.dispatch.retire([scene.stage.owner("engine-1")])
+    healthy = scene.engine("engine-2", free=10)
+    (run,) = scene.stage.insert()
+    scene.look()
+    assert assigned(healthy) == [run]
+    assert assigned(lapsed) == []
+
+
+@pytest.mark.rule("B3")
+def test_the_runs_of_a_dead_engine_go_to_another_at_once(scene: Scene) -> None:
+    first = scene.engine("engine-1")
+    scene.stage.insert(3)
+    scene.look()
+    runs = assigned(first)
+    second = scene.engine("engine-2")
+    scene.stage.kill("engine-1")
+    scene.stage.settle()
+    assert sorted(assigned(second)) == sorted(runs)
+
+
+@pytest.mark.rule("B3")
+def test_the_runs_of_an_engine_that_died_with_the_dispatcher_are_taken_up_by_their_successors(
+    scene: Scene,
+) -> None:
+    first = scene.engine("engine-1")
+    (run,) = scene.stage.insert()
+    scene.look()
+    assert assigned(first) == [run]
+    scene.stage.kill("dispatcher")
+    scene.stage.kill("engine-1")
+    scene.put_on("b-3")
+    assert assigned(scene.engine("engine-1", incarnation="b-4")) == [run]
+
+
+def test_an_announcement_of_a_dead_engine_that_comes_late_gets_nothing(scene: Scene) -> None:
+    echo = scene.stage.extra("engine-1", "b-0")
+    owner = scene.stage.owner("engine-1", "b-0")
+    scene.stage.kill("engine-1")
+    scene.put_on("b-2")
+    ghost = scene.stage.ports("engine-1", "b-0").post
+    ghost.hint("dispatcher", EngineReady(owner, 100))
+    scene.stage.insert()
+    scene.look()
+    assert assigned(echo) == []
+    assert len(scene.stage.claim(owner, 10)) == 1, "the run was left to others"
+
+
+@pytest.mark.rule("A12")
+def test_no_more_tasks_are_taken_than_the_workers_have_credit_for(scene: Scene) -> None:
+    scene.tasks(8)
+    worker = scene.worker(window=5)
+    tasks = executed(worker)
+    assert len(tasks) == 5
+    finish(scene, worker, *tasks[:2])
+    assert len(executed(worker)) == 2
+    other = scene.stage.owner("dispatcher", node="other")
+    assert len(scene.store.dispatch.claim_tasks(other, ["default"], 10)) == 1
+
+
+def test_a_result_is_stored_then_settled_and_its_owner_told(scene: Scene) -> None:
+    notices: list[Notice] = []
+    scene.store.subscribe(notices.append)
+    (lease,) = scene.tasks(1)
+    worker = scene.worker()
+    (task,) = executed(worker)
+    finish(scene, worker, task)
+    assert scene.outcomes(lease) == [True]
+    assert worker.take(Settled) == [Settled([task.key])]
+    owner = str(Owner("elsewhere", INSTANCE, "engine-1", "b-1"))
+    assert Notice("mail", lease.run_id, owner) in notices
+
+
+def test_the_owner_of_this_node_is_woken_directly(scene: Scene) -> None:
+    engine = scene.engine(free=0)
+    scene.stage.insert()
+    (lease,) = scene.stage.claim(scene.stage.owner())
+    scene.stage.set_task(lease)
+    worker = scene.worker()
+    finish(scene, worker, *executed(worker))
+    assert engine.take(Wake) == [Wake([lease.run_id.bytes])]
+
+
+def test_a_result_waits_through_an_outage_and_is_settled_after_it(scene: Scene) -> None:
+    (lease,) = scene.tasks(1)
+    worker = scene.worker()
+    tasks = executed(worker)
+    scene.stage.break_database()
+    finish(scene, worker, *tasks)
+    scene.stage.advance(120)
+    assert worker.take(Settled) == []
+    scene.stage.mend_database()
+    scene.stage.advance(6)
+    assert scene.outcomes(lease) == [True]
+    assert len(worker.take(Settled)) == 1
+
+
+@pytest.mark.rule("A4", "A5")
+def test_the_tasks_of_a_dead_worker_are_failed_attempts_and_are_not_sent_again(scene: Scene) -> None:
+    (lease,) = scene.tasks(1)
+    worker = scene.worker("worker-1")
+    assert len(executed(worker)) == 1
+    other = scene.worker("worker-2")
+    scene.stage.kill("worker-1")
+    scene.stage.advance(6)
+    assert scene.outcomes(lease) == [False]
+    assert executed(other) == []
+
+
+def test_a_result_that_came_before_its_worker_died_counts(scene: Scene) -> None:
+    (lease,) = scene.tasks(1)
+    worker = scene.worker()
+    tasks = executed(worker)
+    scene.stage.break_database()
+    finish(scene, worker, *tasks)
+    scene.stage.kill("worker-1")
+    scene.stage.mend_database()
+    scene.stage.advance(6)
+    assert scene.outcomes(lease) == [True]
+
+
+@pytest.mark.parametrize("operation", ["claim_tasks", "assign_task", "assign_task:after"])
+def test_a_task_is_run_once_although_the_database_failed_on_the_way(scene: Scene, operation: str) -> None:
+    (lease,) = scene.tasks(1)
+    scene.stage.break_database(operation)
+    worker = scene.worker()
+    scene.stage.advance(1)
+    assert executed(worker) == []
+    scene.stage.mend_database()
+    scene.stage.advance(6)
+    tasks = executed(worker)
+    assert len(tasks) == 1
+    finish(scene, worker, *tasks)
+    assert scene.outcomes(lease) == [True]
+
+
+@pytest.mark.rule("A5")
+def test_a_task_that_was_given_back_is_not_sent_by_who_gave_it_back(scene: Scene) -> None:
+    (lease,) = scene.tasks(1)
+    scene.stage.break_database("assign_task", "return_tasks:after")
+    worker = scene.worker()
+    scene.stage.advance(0.15)
+    other = scene.stage.owner("dispatcher", node="other")
+    assert len(scene.store.dispatch.claim_tasks(other, ["default"], 1)) == 1
+    scene.stage.mend_database()
+    scene.stage.advance(20)
+    assert executed(worker) == []
+    assert scene.outcomes(lease) == []
+
+
+def test_a_task_whose_claim_was_never_answered_does_not_stay_claimed(scene: Scene) -> None:
+    (lease,) = scene.tasks(1)
+    scene.stage.break_database("claim_tasks:after")
+    worker = scene.worker()
+    scene.stage.mend_database()
+    scene.stage.advance(1)
+    assert executed(worker) == []
+    assert scene.outcomes(lease) == [False]
+
+
+def test_a_task_whose_claim_was_never_answered_comes_back_also_while_others_run(scene: Scene) -> None:
+    worker = scene.worker()
+    scene.tasks(1)
+    scene.look(tasks=True)
+    (long,) = executed(worker)
+    lost = another(scene)
+    scene.stage.break_database("claim_tasks:after")
+    scene.look(tasks=True)
+    scene.stage.mend_database()
+    scene.stage.advance(60)
+    assert scene.outcomes(lost) == [], "what runs keeps the name alive"
+    finish(scene, worker, long)
+    scene.stage.advance(1)
+    assert scene.outcomes(lost) == [False]
+
+
+def test_what_a_dead_dispatcher_never_sent_is_lost_when_its_name_expires(scene: Scene) -> None:
+    (lease,) = scene.tasks(1)
+    scene.stage.break_database("assign_task", "return_tasks")
+    scene.worker()
+    scene.stage.kill("dispatcher")
+    scene.stage.mend_database()
+    scene.put_on("b-2")
+    scene.stage.advance(45)
+    assert scene.outcomes(lease) == [False]
+
+
+def test_a_claim_lapsed_by_an_outage_is_renewed_before_anything_is_taken_for_lost(scene: Scene) -> None:
+    (lease,) = scene.tasks(1)
+    worker = scene.worker()
+    (task,) = executed(worker)
+    scene.stage.break_database()
+    scene.stage.advance(120)
+    scene.stage.mend_database()
+    scene.stage.advance(30)
+    assert scene.outcomes(lease) == []
+    finish(scene, worker, task)
+    assert scene.outcomes(lease) == [True]
+
+
+def test_a_drained_dispatcher_claims_nothing_and_leaves_no_claimer(scene: Scene) -> None:
+    (lease,) = scene.tasks(1)
+    worker = scene.worker()
+    (task,) = executed(worker)
+    scene.dispatcher.drain()
+    engine = scene.engine()
+    scene.stage.insert(2)
+    scene.look(runs=True, tasks=True)
+    assert assigned(engine) == []
+    assert not scene.dispatcher.drained
+    finish(scene, worker, task)
+    assert scene.dispatcher.drained
+    assert scene.outcomes(lease) == [True]
+    assert scene.store.dispatch.heartbeat(CLAIMER, 30) is None
+
+
+def test_a_task_that_was_never_sent_goes_back_when_the_dispatcher_drains(scene: Scene) -> None:
+    scene.tasks(1)
+    scene.stage.break_database("assign_task", "return_tasks")
+    scene.worker()
+    scene.dispatcher.drain()
+    scene.stage.advance(1)
+    assert not scene.dispatcher.drained
+    scene.stage.mend_database()
+    scene.stage.advance(1)
+    assert scene.dispatcher.drained
+    other = scene.stage.owner("dispatcher", node="other")
+    assert len(scene.store.dispatch.claim_tasks(other, ["default"], 10)) == 1
+
+
+def test_what_is_due_but_cannot_be_had_does_not_make_it_hot(scene: Scene) -> None:
+    """Another node's dispatcher holds the row's lock, say: due now, and never claimed."""
+    scene.engine()
+    scene.stage.insert()
+    operations: list[str] = []
+
+    def refuse_claims(operation: str) -> None:
+        operations.append(operation)
+        if operation == "claim":
+            scene.store.dispatch.retire([scene.stage.owner()])
+
+    scene.store.fault = refuse_claims
+    scene.stage.advance(60)
+    assert operations.count("claim") < 40
+
+
+def test_an_outage_is_asked_about_less_and_less_often(scene: Scene) -> None:
+    scene.engine()
+    asked: list[str] = []
+
+    def down(operation: str) -> None:
+        asked.append(operation)
+        raise JournalError(operation, "no database")
+
+    scene.store.fault = down
+    scene.stage.advance(60)
+    assert 5 < len(asked) < 25
