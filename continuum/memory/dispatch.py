@@ -104,6 +104,9 @@ class MemoryDispatch:
         with self._database.transaction("lose_orphans") as transaction:
             return _lose(transaction, lambda task: not transaction.tables.is_live(task.claimed_by))
 
+    def upkeep(self) -> None:
+        """Memory has no months."""
+
     def next_due(self, queues: Sequence[str]) -> Due:
         with self._database.transaction("next_due") as transaction:
             tables, now = transaction.tables, transaction.now

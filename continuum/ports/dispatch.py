@@ -91,6 +91,11 @@ class Dispatch(Protocol):
         """The same for the tasks of every claimer that is not live."""
         ...
 
+    def upkeep(self) -> None:
+        """Make what the coming weeks need, such as the next month's part of the journal. May be called at any time,
+        from many nodes; when it was not, nothing is refused (O3)."""
+        ...
+
     def next_due(self, queues: Sequence[str]) -> Due:
         """Return how long a dispatcher of these queues may wait; runs of live owners do not count."""
         ...

@@ -11,6 +11,7 @@ from continuum.model.events import Failure
 from continuum.ports.dispatch import ClaimedTask, Due, Woken
 from continuum.ports.journal import ClaimedRun, TaskOutcome
 from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
+from continuum.postgres.partitions import ensure_partitions
 from continuum.postgres.session import Parameters, Session
 
 TaskKey = tuple[UUID, int, int]
@@ -73,6 +74,9 @@ class PostgresDispatch:
 
     def lose_orphans(self) -> list[Woken]:
         return [Woken(*row) for row in self._session.rows("lose_orphans", {"failure": _WORKER_DIED})]
+
+    def upkeep(self) -> None:
+        ensure_partitions(self._session)
 
     def next_due(self, queues: Sequence[str]) -> Due:
         (row,) = self._session.rows("next_due", {"queues": texts(queues)})

@@ -37,6 +37,7 @@ DUE_S = 0.25  # between two questions when the next run is due
 LOOK_MIN_S = 0.05  # before a look that only `next_due` asked for; doubles while such looks find nothing
 PREDECESSORS_MAX = 32
 MAIL_MAX = 10_000
+UPKEEP_S = 6 * 3600.0
 
 
 class _Engine:
@@ -79,6 +80,7 @@ class Dispatcher:
         self._due_asked_at = -math.inf
         self._look_min_s = LOOK_MIN_S
         self._orphans_at = now + ORPHANS_S
+        self._upkeep_at = now + ORPHANS_S  # not among the first things of a node
         self._draining = False
 
     def begin(self) -> None:
@@ -170,7 +172,7 @@ class Dispatcher:
     def _next_moment(self) -> float:
         if self._draining:
             return self._claimers.wake_at()
-        return min(self._look_at, self._due_at, self._orphans_at, self._claimers.wake_at())
+        return min(self._look_at, self._due_at, self._orphans_at, self._upkeep_at, self._claimers.wake_at())
 
     def _work(self) -> None:
         """Each step does its part or raises, and the next run takes it up where it was."""
@@ -188,6 +190,9 @@ class Dispatcher:
         if now >= self._orphans_at:
             self._wake(self._dispatch.lose_orphans())
             self._orphans_at = now + ORPHANS_S
+        if now >= self._upkeep_at:
+            self._dispatch.upkeep()
+            self._upkeep_at = now + UPKEEP_S
         if self._mail:
             self._mailbox.announce_mail(self._mail)
             self._mail = []

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from continuum.core.definitions import Activity, Workflow, registry
+from continuum.errors import NodeError
 from continuum.ports.catalog import Catalog
 from continuum.ports.dispatch import Dispatch
 from continuum.ports.journal import Journal
@@ -143,6 +144,7 @@ class InProcessNode:
         self._mailboxes = _Mailboxes()
         self._boot = secrets.token_hex(4)
         self._processes: dict[str, _Process] = {}
+        self._engines: list[Engine] = []
         self._poll = select.poll()
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._stop = Wake()
@@ -193,6 +195,8 @@ class InProcessNode:
             self._callbacks[descriptor]()
         for process in self._processes.values():
             process.step()
+        if any(engine.lost for engine in self._engines):
+            raise NodeError("an engine lost its place in the database: this node stood still for too long")
 
     def _watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
         self._callbacks[descriptor] = on_readable
@@ -243,6 +247,7 @@ class InProcessNode:
         offload = ThreadOffload(self._open_desk, wake)
         stack.callback(offload.close)
         engine = Engine(ports, offload, self._workflow)
+        self._engines.append(engine)
 
         def complete() -> None:
             wake.clear()

@@ -264,3 +264,11 @@ def test_a_run_released_for_later_is_in_sight_but_not_claimed(scene: Scene) -> N
     assert 50.0 < run_in_s <= 60.0
     assert scene.claim() == []
     assert scene.journal.mail([Lease(lease.run_id, lease.token)]) == []
+
+
+@pytest.mark.rule("O3")
+def test_upkeep_may_be_done_again_and_again_while_runs_go_on(scene: Scene) -> None:
+    lease = scene.leased()
+    for seq in (1, 2):
+        scene.dispatch.upkeep()
+        assert scene.commit(step(lease, seq - 1, 1)) == {lease.run_id}
