@@ -18,7 +18,7 @@ from continuum.errors import ConfigurationError
 if TYPE_CHECKING:
     from continuum.core.definitions import Activity, Workflow
 
-R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 Site = tuple[str, int]  # file and line, for people
 
 
@@ -28,7 +28,7 @@ def call_site(depth: int = 2) -> Site:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-class Call(Coroutine[Any, Any, R], Generic[R]):
+class Call(Coroutine[Any, Any, R_co], Generic[R_co]):
     """What ``workflow(...)``, ``activity(...)`` and :func:`call` return. Equal by target, arguments and options."""
 
     __slots__ = ("_steps", "_used", "args", "kwargs", "site")
@@ -38,7 +38,7 @@ class Call(Coroutine[Any, Any, R], Generic[R]):
         self.kwargs = kwargs
         self.site = site
         self._used = False
-        self._steps: Generator[Any, Any, R] | None = None
+        self._steps: Generator[Any, Any, R_co] | None = None
 
     @property
     def name(self) -> str:
@@ -84,14 +84,14 @@ class Call(Coroutine[Any, Any, R], Generic[R]):
             warnings.warn_explicit(message, RuntimeWarning, *self.site, source=self)
 
 
-class ActivityCall(Call[R]):
+class ActivityCall(Call[R_co]):
     """A call of an activity, with its policy: the call's options over the decorator's over the defaults (A2)."""
 
     __slots__ = ("policy", "target")
 
     def __init__(
         self,
-        target: Activity[..., R],
+        target: Activity[..., R_co],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         site: Site,
@@ -105,7 +105,7 @@ class ActivityCall(Call[R]):
     def name(self) -> str:
         return self.target.name
 
-    def options(self, **overrides: Any) -> ActivityCall[R]:
+    def options(self, **overrides: Any) -> ActivityCall[R_co]:
         """Return the same call under another policy: ``retry timeout queue idempotency_key``.
 
         Raises:
@@ -117,7 +117,7 @@ class ActivityCall(Call[R]):
             self.target, self.args, self.kwargs, self.site, checked_options(self.policy, overrides)
         )
 
-    def __await__(self) -> Generator[Any, Any, R]:
+    def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
         return current_machine(self.name).schedule(self).__await__()
 
@@ -125,14 +125,14 @@ class ActivityCall(Call[R]):
         return (*super()._same(), self.policy)
 
 
-class WorkflowCall(Call[R]):
+class WorkflowCall(Call[R_co]):
     """A call of a workflow: what ``client.start`` takes. ``target`` is None for a call by name."""
 
     __slots__ = ("_name", "target")
 
     def __init__(
         self,
-        target: Workflow[..., R] | None,
+        target: Workflow[..., R_co] | None,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         site: Site,
@@ -146,7 +146,7 @@ class WorkflowCall(Call[R]):
     def name(self) -> str:
         return self.target.name if self.target is not None else str(self._name)
 
-    def options(self, **overrides: Any) -> WorkflowCall[R]:
+    def options(self, **overrides: Any) -> WorkflowCall[R_co]:
         """A workflow has no options.
 
         Raises:
@@ -156,7 +156,7 @@ class WorkflowCall(Call[R]):
             f"a workflow call takes no options, not {', '.join(overrides)}; pass them to client.start"
         )
 
-    def __await__(self) -> Generator[Any, Any, R]:
+    def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
         current_machine(self.name)
         raise ConfigurationError(

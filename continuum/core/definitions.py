@@ -18,9 +18,10 @@ from continuum.model.retry import Duration, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Definition(Generic[P, R]):
+class Definition(Generic[P, R_co]):
     """What workflows and activities have in common: a name, the raw function, and how to restore its values."""
 
     kind = "function"
@@ -39,7 +40,7 @@ class Definition(Generic[P, R]):
         return f"<{self.kind} {self.name}>"
 
 
-class Workflow(Definition[P, R]):
+class Workflow(Definition[P, R_co]):
     """What ``@workflow`` returns. Calling it makes a ``WorkflowCall``; ``.fn`` is the raw function."""
 
     kind = "workflow"
@@ -49,12 +50,12 @@ class Workflow(Definition[P, R]):
         """SHA-256 of the function's normalized source, in hexadecimal."""
         return version_hash_of(self.fn)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R_co]:
         self.signature.bind(args, kwargs)
         return WorkflowCall(self, args, kwargs, call_site())
 
 
-class Activity(Definition[P, R]):
+class Activity(Definition[P, R_co]):
     """What ``@activity`` returns. Calling it makes an ``ActivityCall``; ``.fn`` is the raw function."""
 
     kind = "activity"
@@ -64,7 +65,7 @@ class Activity(Definition[P, R]):
         self.options = options
         self.is_async = inspect.iscoroutinefunction(fn)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ActivityCall[R]:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ActivityCall[R_co]:
         self.signature.bind(args, kwargs)
         return ActivityCall(self, args, kwargs, call_site())
 

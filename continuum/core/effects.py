@@ -150,18 +150,22 @@ def in_workflow() -> bool:
 
 
 def seconds(value: float) -> dt.timedelta:
+    """Return so many seconds as a timedelta, for whatever takes a duration."""
     return dt.timedelta(seconds=value)
 
 
 def minutes(value: float) -> dt.timedelta:
+    """Return so many minutes as a timedelta, for whatever takes a duration."""
     return dt.timedelta(minutes=value)
 
 
 def hours(value: float) -> dt.timedelta:
+    """Return so many hours as a timedelta, for whatever takes a duration."""
     return dt.timedelta(hours=value)
 
 
 def days(value: float) -> dt.timedelta:
+    """Return so many days as a timedelta, for whatever takes a duration."""
     return dt.timedelta(days=value)
 
 

@@ -18,8 +18,8 @@ import msgspec
 
 from continuum.errors import ConfigurationError, JournalError, PayloadError
 from continuum.model import payload
+from continuum.model.display import to_jsonable
 from continuum.model.events import EVENT_TYPES, EventRow, Failure, from_row
-from continuum.model.jsonable import jsonable
 
 FORMAT = 1
 
@@ -177,14 +177,14 @@ def _document(history: History) -> dict[str, Any]:
         "parent_run_id": _text(origin.parent_run_id),
         "continued_from_run_id": _text(origin.continued_from_run_id),
         "created_at": origin.created_at,
-        "args": jsonable(history.args),
+        "args": to_jsonable(history.args),
         "raw_args": b64encode(origin.args).decode(),
         "events": [
             {
                 "seq": event.seq,
                 "type": event.type,
                 "inserted_at": event.inserted_at.isoformat(),
-                "data": jsonable(event.data),
+                "data": to_jsonable(event.data),
                 "raw": b64encode(row.payload).decode(),
             }
             for event, row in zip(history, history.rows, strict=True)

@@ -77,10 +77,12 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def asc(name: str) -> Order:
+    """Order by ``created_at``, ``started_at`` or ``completed_at``, the oldest first."""
     return _order(name, False)
 
 
 def desc(name: str) -> Order:
+    """Order by ``created_at``, ``started_at`` or ``completed_at``, the newest first."""
     return _order(name, True)
 
 

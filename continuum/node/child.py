@@ -1,0 +1,145 @@
+"""What every child of a node has in common: ports, sockets, the supervisor's line, and a clean end.
+
+A child is a fork of the supervisor, taken before any thread, socket or connection existed; everything of that
+kind is made here. Connections to the database open at first use and again after an outage, so a child starts, and
+stays, whether the database is there or not.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from continuum.config import DatabaseChoice
+from continuum.errors import ContinuumError, NodeError, WireError
+from continuum.node.config import NodeConfig
+from continuum.node.logs import start_logging
+from continuum.node.rundir import RunDirectory
+from continuum.runtime.app import load_app
+from continuum.runtime.role import Ports, Role, log
+from continuum.runtime.shell import Shell, SystemClock
+from continuum.supervisor.control import PeerDown, PeerUp, Ping, Stop
+from continuum.supervisor.process import ChildContext
+from continuum.wire.post import Post
+from continuum.wire.sockets import ZmqTransport
+
+# A role keeps thousands of values alive that hold each other; with the usual thresholds the collector walks them
+# all the time and finds nothing.
+_GC_THRESHOLDS = (50_000, 20, 50)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the node knows before its children are forked."""
+
+    config: NodeConfig
+    choice: DatabaseChoice
+    url: str
+    run_directory: RunDirectory
+
+
+class Child:
+    """One incarnation of a process of the node, from its birth on."""
+
+    def __init__(self, site: Site, context: ChildContext) -> None:
+        self.site = site
+        self._context = context
+        self._line = SupervisorLine(context)
+        site.run_directory.release()
+        clock = SystemClock()
+        self._sockets = ZmqTransport(site.run_directory.path, context.child_id)
+        self._post = Post(context.child_id, context.incarnation, clock, self._sockets)
+        self.ports = Ports(
+            clock=clock,
+            random=random.Random(),
+            post=self._post,
+            node=context.node,
+            instance=site.config.instance,
+            name=context.child_id,
+            incarnation=context.incarnation,
+            crew=crew_text(context, context.crew),
+        )
+
+    def load_app(self) -> None:
+        """Import the application, and keep what it made out of the collector's way.
+
+        Raises:
+            NodeError: it does not import; the supervisor is told that trying again cannot help.
+        """
+        try:
+            load_app(self.site.config.modules)
+        except NodeError as error:
+            self._context.control.fatal(str(error))
+            raise
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+
+    def shell(self, role: Role, lost: Callable[[], bool] = lambda: False) -> Shell:
+        """The shell that runs the role; it knows the processes that were there before."""
+        return Shell(role, self._post, self._sockets, self._line, lost=lost)
+
+    def close(self) -> None:
+        """Let what was sent leave."""
+        self._sockets.close()
+
+
+class SupervisorLine:
+    """The control channel as the shell's ``Control``."""
+
+    def __init__(self, context: ChildContext) -> None:
+        self._context = context
+        self._channel = context.control
+
+    def fileno(self) -> int:
+        return self._channel.fileno()
+
+    def ready(self, shell: Shell) -> None:
+        for name, incarnation in self._context.peers.items():
+            shell.peer_up(name, incarnation, crew_text(self._context, self._context.crew))
+        self._channel.ready()
+
+    def attend(self, shell: Shell) -> bool:
+        try:
+            messages = self._channel.receive()
+        except WireError as error:
+            log.error("the supervisor cannot be understood: %s", error)
+            return False
+        for message in messages:
+            match message:
+                case Ping(n):
+                    self._channel.pong(n)
+                case Stop(grace_s):
+                    shell.stop(grace_s)
+                case PeerUp(child_id, incarnation, crew):
+                    shell.peer_up(child_id, incarnation, crew_text(self._context, crew))
+                case PeerDown(child_id, incarnation, crew):
+                    shell.peer_down(child_id, incarnation, crew_text(self._context, crew))
+                case _:
+                    assert_never(message)
+        self._channel.flush()
+        return not self._channel.closed
+
+
+def crew_text(context: ChildContext, crew: int) -> str:
+    """The crew as roles know it: which life of the node, and how many of its workers have died."""
+    return f"{context.boot}:{crew}"
+
+
+def child_main(site: Site, work: Callable[[Child], int], context: ChildContext) -> int:
+    """The function of every role: build a child, do its work, say why it ended."""
+    start_logging(context.child_id, site.config.log_level)
+    try:
+        child = Child(site, context)
+        try:
+            return work(child)
+        finally:
+            child.close()
+    except ContinuumError as error:
+        log.error("%s", error)
+    except Exception:  # noqa: BLE001 - the top of a process, which ends
+        log.exception("%s ends after an error of its own; the supervisor starts it again", context.child_id)
+    return 1

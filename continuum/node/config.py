@@ -1,0 +1,77 @@
+"""What a node is made of, as values."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+
+from continuum.config import schema_of
+from continuum.errors import ConfigurationError
+
+PROCESSES_MAX = 512  # of one kind; more on one host is a slip of the finger
+SLOTS_MAX = 100_000
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """The settings of a node. ``modules``: the importable modules of the application.
+
+    ``database`` None takes what `continuum.config.resolve_database` finds. ``name`` None is the host's name; two
+    nodes of one name and instance cannot run in one place. ``slots``: activities that one worker runs at once.
+    ``migrate`` brings an older schema forward at start, as is always done with the embedded database. ``drain_s``:
+    how long running activities may take at a graceful stop.
+
+    Raises:
+        ConfigurationError: a value that cannot work.
+    """
+
+    modules: tuple[str, ...]
+    database: str | None = None
+    instance: str = "default"
+    name: str | None = None
+    engines: int = 1
+    workers: int = 2
+    queues: tuple[str, ...] = ("default",)
+    slots: int = 100
+    migrate: bool = False
+    log_level: str = "info"
+    drain_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        schema_of(self.instance)
+        if not self.modules:
+            raise ConfigurationError("a node needs a module with workflows or activities, such as shop.flows")
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"{self.name!r} is no name for a node; use 1 to 63 letters, digits, dots, dashes and underscores"
+            )
+        _check_range("engines", self.engines, 0, PROCESSES_MAX)
+        _check_range("workers", self.workers, 0, PROCESSES_MAX)
+        _check_range("slots", self.slots, 1, SLOTS_MAX)
+        if not self.queues or not all(self.queues):
+            raise ConfigurationError("a node serves at least one queue, and a queue's name is not empty")
+        if self.log_level not in LOG_LEVELS:
+            raise ConfigurationError(
+                f"{self.log_level!r} is no log level; choose from {', '.join(LOG_LEVELS)}"
+            )
+        if self.drain_s < 0:
+            raise ConfigurationError(f"drain_s is {self.drain_s}; it must be 0 or more seconds")
+
+    @property
+    def schema(self) -> str:
+        """The database schema of the instance."""
+        return schema_of(self.instance)
+
+    @property
+    def node_name(self) -> str:
+        """``name``, or the host's name without what has no place in one."""
+        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:63].lstrip(".-_") or "node"
+
+
+def _check_range(what: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ConfigurationError(f"{what} is {value}; it must be {least} to {most}")

@@ -1,0 +1,103 @@
+"""The router's LISTEN connection: kept open, and dialled again by a thread while the database is away.
+
+Connecting may take seconds (an embedded server that was killed is started again first), and the router's loop
+must go on meanwhile; so a thread dials, and the loop takes over what it has opened.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+
+from continuum.config import Database, open_database
+from continuum.errors import ContinuumError
+from continuum.node.child import Site
+from continuum.ports.mailbox import Notice
+from continuum.postgres import Listener
+from continuum.runtime.role import log
+from continuum.runtime.shell import Shell
+from continuum.runtime.wake import Wake
+
+_DELAY_S, _DELAY_S_MAX = 0.1, 2.0
+
+
+class Listening:
+    """Feeds notices to ``on_notices``, and calls ``on_connected`` whenever a connection stands: what was announced
+    before is lost. ``dial`` opens a connection, or raises."""
+
+    def __init__(
+        self,
+        shell: Shell,
+        dial: Callable[[], Listener],
+        on_notices: Callable[[list[Notice]], None],
+        on_connected: Callable[[], None],
+    ) -> None:
+        self._shell = shell
+        self._dial = dial
+        self._on_notices = on_notices
+        self._on_connected = on_connected
+        self._opened: SimpleQueue[Listener] = SimpleQueue()
+        self._wake = Wake()
+        self._ended = threading.Event()
+        shell.watch(self._wake.fileno(), self._take_over)
+        self._start_dialling()
+
+    def close(self) -> None:
+        """Dial no more."""
+        self._ended.set()
+
+    def _start_dialling(self) -> None:
+        threading.Thread(target=self._redial, name="listen", daemon=True).start()
+
+    def _redial(self) -> None:
+        delay_s = _DELAY_S
+        while not self._ended.is_set():
+            try:
+                self._opened.put(self._dial())
+            except ContinuumError as error:
+                if delay_s == _DELAY_S:
+                    log.warning("no notifications for now: %s; trying again until there are", error)
+                self._ended.wait(delay_s)
+                delay_s = min(2 * delay_s, _DELAY_S_MAX)
+            else:
+                self._wake.set()
+                return
+
+    def _take_over(self) -> None:
+        self._wake.clear()
+        while not self._opened.empty():
+            self._watch(self._opened.get())
+            self._on_connected()
+
+    def _watch(self, listener: Listener) -> None:
+        descriptor = listener.fileno()
+        self._shell.watch(descriptor, lambda: self._read(listener, descriptor))
+
+    def _read(self, listener: Listener, descriptor: int) -> None:
+        notices = listener.poll()
+        if notices:
+            self._on_notices(notices)
+        if not listener.connected:
+            log.info("the connection for notifications broke; dialling again")
+            self._shell.unwatch(descriptor)
+            self._start_dialling()
+
+
+class Dialler:
+    """Opens the LISTEN connection of a site. On the embedded database it becomes a user of the server, and starts it
+    again when it is dead: nobody else of the node would."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._database: Database | None = None
+
+    def __call__(self) -> Listener:
+        if self._site.choice.embedded_root is not None:
+            if self._database is None:
+                self._database = open_database(self._site.choice)
+            if self._database.ensure_running():
+                log.warning("the embedded PostgreSQL was dead and has been started again")
+        listener = Listener(self._site.url, self._site.config.schema, ("wake",))
+        listener.reconnect()
+        return listener

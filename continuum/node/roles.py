@@ -1,0 +1,93 @@
+"""The functions of the node's processes: each builds one role with its ports, and runs it in a shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
+
+from continuum.core.definitions import registry
+from continuum.node.child import Child, Site, child_main
+from continuum.node.listening import Dialler, Listening
+from continuum.ports.offload import Desk
+from continuum.postgres import PostgresStore, open_store
+from continuum.runtime.dispatcher import Dispatcher
+from continuum.runtime.engine import Engine
+from continuum.runtime.executor import ThreadAndLoopExecutor
+from continuum.runtime.lanes import ThreadOffload
+from continuum.runtime.router import Router
+from continuum.runtime.timer import Timer
+from continuum.runtime.wake import Wake
+from continuum.runtime.worker import Worker
+from continuum.supervisor.process import ChildMain
+
+
+def mains_of(site: Site) -> Mapping[str, ChildMain]:
+    """The function of every role, for the supervisor."""
+    works = {
+        "router": run_router,
+        "timer": run_timer,
+        "engine": run_engine,
+        "worker": run_worker,
+        "dispatcher": run_dispatcher,
+    }
+    return {role: partial(child_main, site, work) for role, work in works.items()}
+
+
+def run_router(child: Child) -> int:
+    with _store(child.site) as store:
+        router = Router(child.ports, store.mailbox)
+        shell = child.shell(router)
+        with closing(Listening(shell, Dialler(child.site), router.notice, router.reconnected)):
+            return shell.run()
+
+
+def run_timer(child: Child) -> int:
+    with _store(child.site) as store:
+        return child.shell(Timer(child.ports, store.mailbox)).run()
+
+
+def run_dispatcher(child: Child) -> int:
+    with _store(child.site) as store:
+        role = Dispatcher(child.ports, store.dispatch, store.mailbox, child.site.config.queues)
+        return child.shell(role).run()
+
+
+def run_engine(child: Child) -> int:
+    child.load_app()
+    wake = Wake()
+    with closing(ThreadOffload(partial(_desk, child.site), wake)) as offload:
+        engine = Engine(child.ports, offload, registry.workflow)
+        shell = child.shell(engine, lost=lambda: engine.lost)
+
+        def complete() -> None:
+            wake.clear()
+            for completion in offload.drain():
+                engine.complete(completion)
+
+        shell.watch(wake.fileno(), complete)
+        return shell.run()
+
+
+def run_worker(child: Child) -> int:
+    child.load_app()
+    wake = Wake()
+    config = child.site.config
+    executor = ThreadAndLoopExecutor(registry.activity, config.slots, wake.set, child.ports.clock)
+    with _store(child.site) as store, closing(executor):
+        worker = Worker(child.ports, executor, store.dispatch, config.queues, config.slots)
+        shell = child.shell(worker)
+        shell.watch(wake.fileno(), wake.clear)  # the role looks for results in every tick
+        return shell.run()
+
+
+@contextmanager
+def _store(site: Site) -> Iterator[PostgresStore]:
+    with closing(open_store(site.url, site.config.schema)) as store:
+        yield store
+
+
+@contextmanager
+def _desk(site: Site) -> Iterator[Desk]:
+    with _store(site) as store:
+        yield Desk(store.journal, store.dispatch)

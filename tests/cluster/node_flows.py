@@ -1,0 +1,53 @@
+"""The application of the node tests."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from continuum.core.definitions import activity, workflow
+from continuum.core.effects import wait_signal
+from continuum.model.retry import Retry
+
+TRIES = Retry(max_attempts=5, initial=0.05)  # the tests kill workers
+
+
+@activity(retry=TRIES)
+def increment(number: int) -> int:
+    return number + 1
+
+
+@activity(retry=TRIES)
+async def increment_on_loop(number: int) -> int:
+    return number + 1
+
+
+@activity
+def hang(marker: str) -> None:
+    """Say so, and never end."""
+    Path(marker).write_text(str(os.getpid()))
+    threading.Event().wait()
+
+
+@workflow
+async def chain(length: int) -> int:
+    number = 0
+    for step in range(length):
+        number = await (increment(number) if step % 2 else increment_on_loop(number))
+    return number
+
+
+@workflow
+async def wait_then_chain(length: int) -> int:
+    await increment(0)
+    await wait_signal("go")
+    number = 0
+    for _ in range(length):
+        number = await increment(number)
+    return number
+
+
+@workflow
+async def stuck(marker: str) -> None:
+    await hang(marker)

@@ -1,0 +1,100 @@
+"""Nodes in the foreground, as a user starts them, for tests that look at exit codes and logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+
+from continuum.node import NodeConfig
+
+CHECKOUT = Path(__file__).parents[2]
+LIMIT_S = 60.0
+FLOWS = "tests.cluster.node_flows"
+PROGRAM = """
+import json, sys
+from continuum.node import NodeConfig, run_node
+settings = json.loads(sys.argv[1])
+tuples = {name: tuple(settings.pop(name)) for name in ("modules", "queues")}
+print("calling run_node", file=sys.stderr, flush=True)
+sys.exit(run_node(NodeConfig(**settings, **tuples)))
+"""
+
+
+class ForegroundNode:
+    """A process that runs ``run_node``. Its log is a file, so that nobody has to read it meanwhile."""
+
+    def __init__(self, config: NodeConfig, folder: Path) -> None:
+        self.folder = folder
+        self._log = folder / f"{config.node_name}-{time.monotonic_ns()}.log"
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, json.dumps(asdict(config))],
+                cwd=folder,
+                env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._tree = psutil.Process(self.process.pid)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def last_line(self) -> str:
+        return self.log.splitlines()[-1]
+
+    def wait_log(self, text: str) -> None:
+        wait_until(lambda: text in self.log, f"{text!r} in the log", lambda: self.log)
+
+    def wait_ready(self) -> None:
+        self.wait_log("ready child='dispatcher'")
+
+    def end(self) -> int:
+        """Wait for the end and return the exit code."""
+        return self.process.wait(LIMIT_S)
+
+
+@contextmanager
+def foreground_node(config: NodeConfig, folder: Path) -> Iterator[ForegroundNode]:
+    node = ForegroundNode(config, folder)
+    try:
+        yield node
+    finally:
+        node.process.kill()
+        node.process.wait()
+
+
+def wait_until(condition: Callable[[], object], what: str, detail: Callable[[], object] = str) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"still not: {what}\n{detail()}"
+        time.sleep(0.01)
+
+
+def wait_pid(marker: Path) -> int:
+    """The process id that somebody writes into this file."""
+    wait_until(lambda: marker.exists() and marker.read_text(), f"{marker} is written")
+    return int(marker.read_text())
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those of these processes that still run; a zombie does not."""
+    found = []
+    for pid in pids:
+        try:
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                found.append(pid)
+        except psutil.NoSuchProcess:
+            pass
+    return found

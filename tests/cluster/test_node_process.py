@@ -1,0 +1,396 @@
+"""A node as real processes: it starts or says why not, works, survives its own deaths, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from continuum import Client
+from continuum.config import schema_of
+from continuum.embedded import EmbeddedPostgres
+from continuum.errors import NodeError
+from continuum.node import Node, NodeConfig
+from continuum.postgres import migrate
+from tests.cluster.node_flows import chain, stuck, wait_then_chain
+from tests.cluster.nodes import (
+    CHECKOUT,
+    FLOWS,
+    LIMIT_S,
+    alive,
+    foreground_node,
+    wait_pid,
+    wait_until,
+)
+
+pytestmark = pytest.mark.cluster
+
+SLOW_APP = """
+import os, threading
+open("importing", "w").write(str(os.getpid()))
+threading.Event().wait()
+"""
+ROLES = Counter(supervisor=1, router=1, timer=1, dispatcher=1, engine=1, worker=2)
+
+
+@pytest.fixture
+def instance(database_url: str, fresh_schema: str) -> str:
+    """The name of a migrated instance of this test's own."""
+    migrate(database_url, fresh_schema)
+    return fresh_schema.removeprefix("continuum_")
+
+
+@pytest.fixture
+def other_instance(database_url: str, instance: str) -> Iterator[str]:
+    """A second one, in the same database."""
+    name = f"{instance}_b"
+    migrate(database_url, schema_of(name))
+    yield name
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema_of(name))))
+
+
+@pytest.fixture
+def node(database_url: str, instance: str) -> Iterator[Node]:
+    with Node(FLOWS, database=database_url, instance=instance, drain_s=5.0) as node:
+        yield node
+
+
+@pytest.fixture
+def client(database_url: str, instance: str) -> Iterator[Client]:
+    with Client(database_url, instance=instance) as client:
+        yield client
+
+
+def config_of(database_url: str, instance: str, **settings: object) -> NodeConfig:
+    values = {"modules": (FLOWS,), "workers": 1, "name": "n1", "drain_s": 5.0, **settings}
+    return NodeConfig(database=database_url, instance=instance, **values)  # type: ignore[arg-type]
+
+
+def test_a_node_runs_workflows_in_the_processes_that_it_lists(node: Node, client: Client) -> None:
+    node.wait_ready(LIMIT_S)
+    processes = node.processes()
+    assert Counter(process.role for process in processes) == ROLES
+    assert alive([process.pid for process in processes]) == [process.pid for process in processes]
+    runs = client.start_many([chain(10) for _ in range(20)])
+    assert [run.result(timeout=LIMIT_S) for run in runs] == [10] * 20
+    assert client.get_run(runs[0].id).workflow == f"{FLOWS}.chain"
+
+
+@pytest.mark.rule("B3")
+@pytest.mark.parametrize("role", ["engine", "worker", "dispatcher", "timer", "router"])
+def test_a_killed_process_is_replaced_and_its_runs_end_right(node: Node, client: Client, role: str) -> None:
+    node.wait_ready(LIMIT_S)
+    runs = client.start_many([wait_then_chain(20) for _ in range(20)])
+    wait_until(
+        lambda: all(any(e.type == "signal_awaited" for e in client.history(run.id)) for run in runs),
+        "all runs wait",
+    )
+    killed = {process.pid for process in node.processes() if process.role == role}
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    for run in runs:
+        client.signal(run.id, "go")
+    assert [run.result(timeout=LIMIT_S) for run in runs] == [20] * 20
+    node.wait_ready(LIMIT_S)
+    replaced = {process.pid for process in node.processes() if process.role == role}
+    assert len(replaced) == len(killed)
+    assert not replaced & killed
+
+
+@pytest.mark.rule("I1")
+def test_two_instances_in_one_program_do_not_see_each_other(
+    node: Node, client: Client, database_url: str, other_instance: str
+) -> None:
+    with (
+        Node(FLOWS, database=database_url, instance=other_instance, workers=1) as other,
+        Client(database_url, instance=other_instance) as other_client,
+    ):
+        run, foreign = client.start(chain(2), id="same"), other_client.start(chain(4), id="same")
+        assert (run.result(timeout=LIMIT_S), foreign.result(timeout=LIMIT_S)) == (2, 4)
+        pids = [process.pid for process in other.processes()]
+    assert alive(pids) == []
+    assert Counter(process.role for process in node.processes()) == ROLES
+
+
+def test_a_node_that_was_stopped_is_gone_and_can_be_started_again(node: Node, client: Client) -> None:
+    node.wait_ready(LIMIT_S)
+    pids = [process.pid for process in node.processes()]
+    node.stop()
+    assert alive(pids) == []
+    assert node.processes() == []
+    with pytest.raises(NodeError, match="was not started"):
+        node.wait_ready(1.0)
+    node.start()
+    assert client.start(chain(3)).result(timeout=LIMIT_S) == 3
+
+
+def test_an_immediate_stop_leaves_no_process(node: Node) -> None:
+    node.wait_ready(LIMIT_S)
+    pids = [process.pid for process in node.processes()]
+    node.stop(graceful=False)
+    wait_until(lambda: not alive(pids), "all processes are gone")
+
+
+@pytest.mark.rule("L7", "O5")
+def test_sigterm_gives_every_lease_back_and_ends_with_0(
+    database_url: str, instance: str, client: Client, open_folder: Path
+) -> None:
+    with foreground_node(config_of(database_url, instance), open_folder) as node:
+        node.wait_ready()
+        run = client.start(wait_then_chain(3))
+        wait_until(lambda: client.get_run(run.id).owner is not None, "the run is leased")
+        node.process.send_signal(signal.SIGTERM)
+        assert node.end() == 0
+        assert client.get_run(run.id).owner is None
+    with Node(FLOWS, database=database_url, instance=instance):
+        client.signal(run.id, "go")
+        assert run.result(timeout=LIMIT_S) == 3
+
+
+@pytest.mark.rule("O5")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_node_at_once(
+    number: signal.Signals, database_url: str, instance: str, client: Client, open_folder: Path
+) -> None:
+    config = config_of(database_url, instance, drain_s=3600.0)
+    with foreground_node(config, open_folder) as node:
+        node.wait_ready()
+        marker = open_folder / "hanging"
+        client.start(stuck(str(marker)))
+        hanging = wait_pid(marker)
+        node.process.send_signal(number)
+        node.wait_log("stopping child='worker-1'")
+        node.process.send_signal(number)
+        assert node.end() == 1
+        assert not alive([hanging])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_application_is_imported_ends_with_0_and_leaves_nothing(
+    number: signal.Signals, database_url: str, instance: str, open_folder: Path
+) -> None:
+    (open_folder / "slow_app.py").write_text(SLOW_APP)
+    config = config_of(database_url, instance, modules=("slow_app",))
+    with foreground_node(config, open_folder) as node:
+        importing = wait_pid(open_folder / "importing")
+        node.process.send_signal(number)
+        assert node.end() == 0
+        assert not alive([importing])
+
+
+def test_a_program_that_is_killed_while_its_application_is_imported_leaves_nothing(
+    database_url: str, instance: str, open_folder: Path
+) -> None:
+    (open_folder / "slow_app.py").write_text(SLOW_APP)
+    config = config_of(database_url, instance, modules=("slow_app",))
+    with embedding_program(open_folder, **asdict(config)) as program:
+        importing = wait_pid(open_folder / "importing")
+        node = psutil.Process(importing).parent()
+        assert node is not None
+        program.kill()
+        program.communicate()
+    wait_until(lambda: not alive([importing, node.pid]), "both are gone")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "moment", ["started child='router'", "started child='engine-1'", "ready child='worker-1'"]
+)
+def test_a_signal_while_the_tree_starts_ends_with_0(
+    number: signal.Signals, moment: str, database_url: str, instance: str, open_folder: Path
+) -> None:
+    with foreground_node(config_of(database_url, instance), open_folder) as node:
+        node.wait_log(moment)
+        node.process.send_signal(number)
+        assert node.end() == 0
+
+
+def test_a_second_node_on_the_same_run_directory_is_refused(
+    database_url: str, instance: str, open_folder: Path
+) -> None:
+    config = config_of(database_url, instance)
+    with foreground_node(config, open_folder) as first:
+        first.wait_log("run directory")
+        code, lines = run_to_end(config, open_folder)
+    assert (code, len(lines)) == (1, 1)
+    assert f"already (process {first.process.pid}); nothing was started" in lines[0]
+
+
+EMBEDDING = """
+import json, sys
+from continuum.node import Node
+settings = json.loads(sys.argv[1])
+with Node(*settings.pop("modules"), **settings) as node:
+    node.wait_ready(60)
+    print(json.dumps([process.pid for process in node.processes()]), flush=True)
+    sys.stdin.read()
+"""
+
+
+def embedding_program(folder: Path, **settings: object) -> subprocess.Popen[str]:
+    """A program with a node in it. It prints the node's processes and ends with its standard input."""
+    return subprocess.Popen(
+        [sys.executable, "-c", EMBEDDING, json.dumps(settings)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_to_end(config: NodeConfig, folder: Path) -> tuple[int, list[str]]:
+    """The exit code, and what was printed after the program was imported."""
+    with foreground_node(config, folder) as node:
+        code = node.end()
+        return code, node.log.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("x = 1 / 0", "bad_app cannot be imported: ZeroDivisionError", id="raises"),
+        pytest.param("x = 1", "bad_app has no workflows and no activities", id="empty"),
+    ],
+)
+def test_a_bad_application_is_one_line_and_starts_nothing(
+    text: str, reason: str, database_url: str, instance: str, open_folder: Path
+) -> None:
+    (open_folder / "bad_app.py").write_text(text)
+    code, lines = run_to_end(config_of(database_url, instance, modules=("bad_app",)), open_folder)
+    assert code == 1
+    assert len(lines) == 1
+    assert lines[0].startswith(f"continuum: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        pytest.param("postgresql://u@127.0.0.1:1/db", "no PostgreSQL listens at 127.0.0.1:1", id="nobody"),
+        pytest.param("postgresql://u@nowhere.invalid/db", "the host nowhere.invalid is unknown", id="host"),
+    ],
+)
+def test_no_database_is_one_line(url: str, reason: str, open_folder: Path) -> None:
+    code, lines = run_to_end(config_of(url, "default"), open_folder)
+    assert code == 1
+    assert len(lines) == 1
+    assert reason in lines[0]
+
+
+def test_a_wrong_database_name_is_one_line(database_url: str, open_folder: Path) -> None:
+    url = database_url.replace("/test_", "/missing_")
+    code, lines = run_to_end(config_of(url, "default"), open_folder)
+    assert (code, len(lines)) == (1, 1)
+    assert "there is no database 'missing_" in lines[0]
+
+
+def test_a_schema_that_was_not_migrated_is_refused_unless_it_may_be(
+    database_url: str, fresh_schema: str, open_folder: Path
+) -> None:
+    config = config_of(database_url, fresh_schema.removeprefix("continuum_"))
+    code, lines = run_to_end(config, open_folder)
+    assert (code, len(lines)) == (1, 1)
+    assert "continuum db migrate" in lines[0]
+
+
+def test_a_schema_newer_than_the_code_is_refused(database_url: str, instance: str, open_folder: Path) -> None:
+    records = sql.Identifier(schema_of(instance), "continuum_migrations")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("INSERT INTO {} (version, name, checksum) VALUES (9999, '9999_later', 'x')").format(
+                records
+            )
+        )
+    code, lines = run_to_end(config_of(database_url, instance, migrate=True), open_folder)
+    assert (code, len(lines)) == (1, 1)
+    assert "newer than this code" in lines[0]
+
+
+def test_settings_that_cannot_work_are_usage_errors(open_folder: Path) -> None:
+    code, lines = run_to_end(config_of("nonsense://", "default"), open_folder)
+    assert (code, len(lines)) == (2, 1)
+
+
+def test_an_embedding_program_gets_the_line_as_an_error(database_url: str, instance: str) -> None:
+    node = Node("no_such_app", database=database_url, instance=instance)
+    with pytest.raises(NodeError, match="there is no module 'no_such_app'"):
+        node.start()
+    assert node.processes() == []
+
+
+@pytest.fixture
+def server_with_password(open_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A server of the test's own that asks for a password."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    root = open_folder / "server"
+    with EmbeddedPostgres(root, port=port, settings={"fsync": "off"}) as server:
+        yield server
+        server.stop("immediate")
+
+
+def test_a_wrong_password_is_one_line_and_the_right_one_is_shown_nowhere(
+    server_with_password: EmbeddedPostgres, open_folder: Path
+) -> None:
+    url = server_with_password.tcp_url
+    password = str(conninfo_to_dict(url)["password"])
+    code, lines = run_to_end(config_of(url.replace(password, "wrong"), "default", migrate=True), open_folder)
+    assert (code, len(lines)) == (1, 1)
+    assert "refused the password of user 'continuum'" in lines[0]
+
+    (open_folder / ".continuum").mkdir()
+    config = config_of(url, "default", migrate=True, log_level="debug")
+    with embedding_program(open_folder, **asdict(config)) as program:
+        assert program.stdout is not None
+        pids = json.loads(program.stdout.readline())
+        shown = [" ".join(psutil.Process(pid).cmdline()) for pid in pids]
+        shown += [path.read_text() for path in open_folder.rglob("processes.json")]
+        os.kill(pids[-1], signal.SIGKILL)
+        output, log = program.communicate()
+    assert len(shown) == len(pids) + 1
+    assert "killed by SIGKILL" in log
+    assert not [text for text in (*shown, output, log) if password in text]
+
+
+def test_the_tree_goes_with_a_program_that_is_killed(
+    database_url: str, instance: str, open_folder: Path
+) -> None:
+    config = config_of(database_url, instance)
+    with embedding_program(open_folder, **asdict(config)) as program:
+        assert program.stdout is not None
+        pids: list[int] = json.loads(program.stdout.readline())
+        assert alive(pids) == pids
+        program.kill()
+        program.communicate()
+    wait_until(lambda: not alive(pids), "all processes are gone")
+
+
+@pytest.mark.rule("O4")
+def test_a_node_starts_its_embedded_database_again_and_no_run_fails(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(open_folder)
+    server = EmbeddedPostgres(open_folder / ".continuum")
+    with Node(FLOWS, drain_s=5.0) as node, Client() as client:
+        runs = client.start_many([chain(20) for _ in range(200)])
+        wait_until(lambda: any(client.history(runs[0].id)), "the runs are under way")
+        assert server.postmaster_pid is not None
+        os.kill(server.postmaster_pid, signal.SIGKILL)
+        assert [run.result(timeout=LIMIT_S) for run in runs] == [20] * 200
+        assert Counter(process.role for process in node.processes()) == ROLES
+    server.stop("immediate")

@@ -1,0 +1,107 @@
+"""Datagrams between processes: what arrives, what is dropped, and that nothing waits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from continuum.errors import NodeError
+from continuum.wire.sockets import DRAIN_PARCELS_MAX, QUEUE_PARCELS_MAX, ZmqTransport
+
+LIMIT_S = 10.0
+
+
+@pytest.fixture
+def engine(open_folder: Path) -> Iterator[ZmqTransport]:
+    transport = ZmqTransport(open_folder, "engine-1")
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def worker(open_folder: Path) -> Iterator[ZmqTransport]:
+    transport = ZmqTransport(open_folder, "worker-1")
+    yield transport
+    transport.close()
+
+
+def receive(transport: ZmqTransport, count: int) -> list[bytes]:
+    received: list[bytes] = []
+    while len(received) < count:
+        transport.wait(LIMIT_S)
+        arrived = transport.drain()
+        assert arrived, f"waited {LIMIT_S} s for {count} parcels, got {len(received)}"
+        received += arrived
+    return received
+
+
+def test_datagrams_arrive_in_order(engine: ZmqTransport, worker: ZmqTransport) -> None:
+    sent = [b"%d" % number for number in range(500)]
+    assert all(engine.send("worker-1", data) for data in sent)
+    assert receive(worker, 500) == sent
+
+
+def test_what_is_sent_to_a_process_that_starts_just_now_arrives(
+    engine: ZmqTransport, open_folder: Path
+) -> None:
+    engine.connect("worker-1")
+    assert engine.send("worker-1", b"early")
+    worker = ZmqTransport(open_folder, "worker-1")
+    assert receive(worker, 1) == [b"early"]
+    worker.close()
+
+
+def test_the_next_process_of_a_name_gets_nothing_of_what_waited_for_a_dead_one(
+    engine: ZmqTransport, open_folder: Path
+) -> None:
+    engine.send("worker-1", b"for the dead one")
+    engine.disconnect("worker-1")
+    assert not engine.send("worker-1", b"for nobody")
+    engine.connect("worker-1")
+    engine.send("worker-1", b"for the next one")
+    worker = ZmqTransport(open_folder, "worker-1")
+    assert receive(worker, 1) == [b"for the next one"]
+    worker.close()
+
+
+def test_nothing_queues_without_bound_for_a_process_that_is_not_there(engine: ZmqTransport) -> None:
+    answers = [engine.send("worker-1", b"x") for _ in range(QUEUE_PARCELS_MAX + 1)]
+    assert answers == [True] * QUEUE_PARCELS_MAX + [False]
+
+
+def test_one_drain_is_bounded_and_the_rest_stays_readable(engine: ZmqTransport, worker: ZmqTransport) -> None:
+    for _ in range(DRAIN_PARCELS_MAX + 10):
+        engine.send("worker-1", b"x")
+    received = receive(worker, DRAIN_PARCELS_MAX + 10)
+    assert len(received) == DRAIN_PARCELS_MAX + 10
+    assert worker.drain() == []
+
+
+def test_waiting_ends_when_a_watched_descriptor_can_be_read(engine: ZmqTransport) -> None:
+    reader, writer = os.pipe()
+    engine.watch(reader)
+    assert engine.wait(0.0) == set()
+    os.write(writer, b"x")
+    assert engine.wait(LIMIT_S) == {reader}
+    os.close(writer)
+    os.read(reader, 1)
+    assert engine.wait(LIMIT_S) == {reader}, "the other end is gone"
+    engine.unwatch(reader)
+    assert engine.wait(0.0) == set()
+    os.close(reader)
+
+
+def test_a_socket_left_by_a_killed_process_is_replaced(open_folder: Path, engine: ZmqTransport) -> None:
+    (open_folder / "worker-1").touch()
+    worker = ZmqTransport(open_folder, "worker-1")
+    engine.send("worker-1", b"x")
+    assert receive(worker, 1) == [b"x"]
+    worker.close()
+
+
+def test_a_folder_that_cannot_be_used_is_a_clear_error(open_folder: Path) -> None:
+    with pytest.raises(NodeError, match=r"cannot open the socket .*nowhere/engine-1"):
+        ZmqTransport(open_folder / "nowhere", "engine-1")
