@@ -66,7 +66,7 @@ class PendingWait:
 
 
 def settle(future: Future[Any], restore: Restore, value: bytes, path: str) -> Future[Any]:
-    """Return the future: it gives the awaiting code the restored value, or the ``PayloadError`` that says why there is none."""
+    """Return the future: it gives the awaiting code the restored value, or the error that says why there is none."""
     try:
         future.set_result(restore(payload.decode(value, path=path)))
     except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors

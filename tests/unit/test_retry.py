@@ -1,0 +1,133 @@
+"""Policies of activities: what they allow, when, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from continuum.core.definitions import activity
+from continuum.core.options import ActivityOptions
+from continuum.errors import ConfigurationError
+from continuum.model.events import Failure
+from continuum.model.retry import Retry, seconds_of
+
+
+@pytest.mark.rule("A3")
+@given(
+    attempt=st.integers(1, 200),
+    initial=st.floats(0, 100),
+    backoff=st.floats(1, 10),
+    max_delay=st.floats(0, 1000),
+    jitter=st.floats(0, 1),
+    draw=st.floats(0, 1, exclude_max=True),
+)
+def test_a_back_off_grows_to_its_cap_and_jitter_only_stretches_it(
+    attempt: int, initial: float, backoff: float, max_delay: float, jitter: float, draw: float
+) -> None:
+    policy = Retry(initial=initial, backoff=backoff, max_delay=max_delay, jitter=jitter)
+    plain = min(initial * math.exp(min((attempt - 1) * math.log(backoff), 700)), max_delay)
+    delay = policy.delay_s(attempt, lambda: draw)
+    assert delay == pytest.approx(plain * (1 + jitter * draw), rel=1e-6)
+    assert delay <= max_delay * (1 + jitter)
+
+
+@pytest.mark.rule("A3")
+def test_the_delays_of_the_defaults_double_from_a_second_to_a_minute() -> None:
+    delays = [Retry(jitter=0.0).delay_s(attempt, lambda: 0.5) for attempt in (1, 2, 3, 7, 8, 2000)]
+    assert delays == [1.0, 2.0, 4.0, 60.0, 60.0, 60.0]
+
+
+@pytest.mark.rule("A2")
+@pytest.mark.parametrize(
+    "policy",
+    [
+        {"max_attempts": 0},
+        {"max_attempts": 1.5},
+        {"max_attempts": True},
+        {"initial": -1},
+        {"initial": math.nan},
+        {"backoff": 0.5},
+        {"max_delay": math.inf},
+        {"jitter": 1.1},
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any]) -> None:
+    (name,) = policy
+    with pytest.raises(ValueError, match=f"Retry.{name}"):
+        Retry(**policy)
+
+
+@pytest.mark.rule("A2")
+def test_only_exception_types_and_names_can_be_non_retryable() -> None:
+    with pytest.raises(TypeError, match="non_retryable"):
+        Retry(non_retryable=(5,))  # type: ignore[arg-type]
+
+
+@pytest.mark.rule("A2")
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"timeout": 0}, ValueError),
+        ({"timeout": -1}, ValueError),
+        ({"timeout": "soon"}, TypeError),
+        ({"retry": 3}, TypeError),
+        ({"queue": ""}, TypeError),
+        ({"idempotency_key": "k"}, TypeError),
+        ({"colour": "red"}, ConfigurationError),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_at_definition(
+    options: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+
+        @activity(**options)
+        def never() -> None: ...
+
+
+@pytest.mark.rule("A2")
+def test_options_of_a_call_stand_over_the_decorators_and_these_over_the_defaults() -> None:
+    @activity(name="retry.over", timeout=5, queue="slow", retry=Retry(max_attempts=4))
+    def work() -> None: ...
+
+    @activity(name="retry.plain")
+    def plain() -> None: ...
+
+    over = work().options(timeout=dt.timedelta(minutes=1))
+    assert over.policy == ActivityOptions(Retry(max_attempts=4), 60.0, "slow")
+    bare = plain().options()
+    assert bare.policy == ActivityOptions(Retry(max_attempts=1), None, "default")
+    over.take()
+    bare.take()
+
+
+@pytest.mark.rule("A4")
+@pytest.mark.parametrize(
+    ("kinds", "failure", "allowed"),
+    [
+        ((ValueError,), Failure("ValueError", ""), False),
+        (("ValueError",), Failure("ValueError", ""), False),
+        ((LookupError,), Failure("KeyError", "", bases=("LookupError",)), False),
+        (("PaymentError",), Failure("shop.PaymentError", ""), False),
+        (("shop.PaymentError",), Failure("shop.PaymentError", ""), False),
+        ((ValueError,), Failure("TypeError", ""), True),
+    ],
+)
+def test_non_retryable_types_are_found_by_type_by_name_and_by_base(
+    kinds: tuple[Any, ...], failure: Failure, allowed: bool
+) -> None:
+    policy = Retry(max_attempts=3, non_retryable=kinds)
+    assert policy.allows_after(1, failure) is allowed
+    assert not policy.allows_after(3, failure)
+
+
+@pytest.mark.parametrize("duration", [-1, math.inf, math.nan, True, "5", None])
+def test_a_duration_is_a_finite_number_of_seconds_or_a_timedelta(duration: Any) -> None:
+    assert seconds_of(dt.timedelta(minutes=2)) == 120.0
+    with pytest.raises((ValueError, TypeError), match="duration"):
+        seconds_of(duration)
