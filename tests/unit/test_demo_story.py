@@ -56,7 +56,9 @@ def proof(
 ) -> list[bool]:
     orders = all_orders() if orders is None else orders
     entries = all_charges() if entries is None else entries
-    results = {order.id: {"parcel": f"parcel-{order.id}"} for order in orders}
+    results: dict[str | None, dict[str, str]] = {
+        order.id: {"parcel": f"parcel-{order.id}"} for order in orders
+    }
     return [finding.fine for finding in findings_of(orders, results, entries, gaps, victims)]
 
 

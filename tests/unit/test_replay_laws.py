@@ -31,8 +31,9 @@ def machine_of(target: Any, *args: object) -> Machine:
 
 def live(
     machine: Machine, history: list[EventRow], order: st.DataObject, signals: list[tuple[str, int]]
-) -> None:
-    """Answer what the run waits for in an order drawn by hypothesis, until it ends."""
+) -> list[int]:
+    """Answer what the run waits for in an order drawn by hypothesis, until it ends; return where its commits end."""
+    commits: list[int] = []
     at = len(history)
     timers: set[int] = set()
     for number in range(500):
