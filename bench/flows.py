@@ -1,0 +1,37 @@
+"""The application that is measured: as little of its own as can be, so that what costs time is Continuum."""
+
+from __future__ import annotations
+
+from continuum import Signal, activity, workflow
+
+STEPS = 10
+CHAIN_EVENTS = 2 * STEPS  # each step is scheduled and completed; begin and end of a run are in its row
+
+go = Signal("go", int)
+
+
+@activity
+def add_one(value: int) -> int:
+    return value + 1
+
+
+@workflow
+async def chain(value: int) -> int:
+    for _ in range(STEPS):
+        value = await add_one(value)
+    return value
+
+
+@workflow
+async def noop(value: int) -> int:
+    return value
+
+
+@workflow
+async def one_step(value: int) -> int:
+    return await add_one(value)
+
+
+@workflow
+async def waits_signal() -> int:
+    return await go.wait()

@@ -1,0 +1,44 @@
+"""A signal to a parked run: from ``signal`` to ``result``, one run after the other, in this process."""
+
+from __future__ import annotations
+
+import time
+
+from bench.bed import Bed
+from bench.errors import BenchError
+from bench.figures import Figure, Section, percentile
+from bench.flows import go, waits_signal
+from bench.plan import Plan, Say
+
+RESULT_S = 30.0
+PARKED_S = 30.0
+LOOK_S = 0.005
+
+
+def measure(bed: Bed, plan: Plan, say: Say) -> Section:
+    """The median time from a signal to the end of the run that waits for it."""
+    for number in range(plan.warm_up_latencies):
+        _once(bed, number)
+    taken_ms = [_once(bed, number) for number in range(plan.signal_runs)]
+    p50 = percentile(taken_ms, 50)
+    say(f"signal: p50 {p50:.2f} ms")
+    how = f"{plan.signal_runs} parked workflows, one after the other"
+    return Section("signal", how, (Figure("p50_ms", p50, (min(taken_ms), max(taken_ms))),))
+
+
+def _once(bed: Bed, number: int) -> float:
+    run = bed.client.start(waits_signal(), namespace="signal")
+    give_up_at = time.monotonic() + PARKED_S
+    while run.run().state != "suspended":
+        if time.monotonic() > give_up_at:
+            raise BenchError(
+                f"run {run.id} is not parked after {PARKED_S:.0f} s; the measurement was given up"
+            )
+        time.sleep(LOOK_S)
+    began = time.perf_counter()
+    run.signal(go, number)
+    result = run.result(RESULT_S)
+    taken_ms = (time.perf_counter() - began) * 1000
+    if result != number:
+        raise BenchError(f"run {run.id} returned {result!r} after signal {number}; this is a bug")
+    return taken_ms

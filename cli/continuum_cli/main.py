@@ -1,0 +1,70 @@
+"""The entry point: a command line in, an exit code out, and never a traceback.
+
+Exit codes: 0 fine, 1 found something or failed, 2 usage, 130 interrupted by Ctrl-C. What went wrong is one line on
+standard error; with ``CONTINUUM_DEBUG`` set, the traceback comes before it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from continuum_cli.lazy import Entry, LazyGroup
+
+INTERRUPTED = 130
+
+_COMMANDS = {
+    "demo": Entry(
+        "continuum_cli.demo.command:demo", "A node, a small shop, and a kill -9 in the middle of it."
+    ),
+    "node": Entry("continuum_cli.node:node", "Run a node: the processes that run workflows."),
+    "run": Entry("continuum_cli.run.command:run", "Start runs, look at them, signal and cancel them."),
+    "db": Entry("continuum_cli.db:db", "The database: migrations, and its URL."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    entries=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="continuum", message="%(package)s %(version)s")
+def cli() -> None:
+    """Durable execution for Python on PostgreSQL.
+
+    The database is --database, else CONTINUUM_DATABASE_URL, else `database` in [tool.continuum] of pyproject.toml,
+    else an embedded PostgreSQL in .continuum/ of the project.
+    """
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` does. The interpreter would try to flush once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    try:
+        outcome = cli.main(list(arguments), prog_name="continuum", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit:
+        return 0  # click ends so when standard output is a pipe that nobody reads any more
+    except Exception as error:  # noqa: BLE001 - whatever it is, people get a line
+        from continuum_cli.failing import report
+
+        return report(error)

@@ -1,0 +1,1 @@
+"""``continuum run``: what a client does, from the command line."""
