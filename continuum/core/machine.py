@@ -73,7 +73,7 @@ class Machine:
         self._args = args
         self._recorded: Sequence[EventBody] = ()
         self._pending: dict[int, PendingActivity | PendingWait | DurableTimer] = {}
-        self._inbox = Inbox()
+        self.inbox = Inbox()
         self._drift: ReplayDriftError | None = None
         self._dropped = False
         self._replaying = False
@@ -113,6 +113,11 @@ class Machine:
         self.loop.close_all(self._task)
         self._pending.clear()
 
+    def close(self) -> None:
+        """The end is committed: untie what refers to itself, so that no collector has to find it."""
+        self._pending.clear()
+        del self.loop.machine
+
     @property
     def ended(self) -> bool:
         return self._task.done()
@@ -123,17 +128,12 @@ class Machine:
         return bool(self._new or self._timers_cleared or (self.ended and not self._end_taken))
 
     @property
-    def awaits_signal(self) -> bool:
-        return self._inbox.awaited
-
-    def unread_signals(self) -> tuple[int, ...]:
-        """Ids of the signals that came and that the code has not waited for yet."""
-        return self._inbox.unread()
-
-    @property
     def parked(self) -> bool:
         """True if no activity is under way: the run waits for signals and timers only."""
-        return not any(type(entry) is PendingActivity for entry in self._pending.values())
+        for entry in self._pending.values():  # noqa: SIM110 - a generator costs on the hot path
+            if type(entry) is PendingActivity:
+                return False
+        return True
 
     def attempts(self) -> list[PendingAttempt]:
         """The attempts under way, by seq."""
@@ -169,11 +169,11 @@ class Machine:
     # -- arrivals: each returns whether the run took it
 
     def signal(self, signal_id: int, name: str, value: bytes, at: int) -> bool:
-        if self.ended or not self._inbox.learn(signal_id):
+        if self.ended or not self.inbox.learn(signal_id):
             return False
-        seq = self._inbox.first_wait(name)
+        seq = self.inbox.first_wait(name)
         if seq is None:
-            self._inbox.keep(signal_id, name, value)
+            self.inbox.keep(signal_id, name, value)
             return False
         self._see(at)
         self._consumed.append(signal_id)
@@ -236,7 +236,7 @@ class Machine:
         site = site_text(user_site())
         recorded = self._next_recorded()
         if recorded is None:
-            early = self._inbox.take(name)
+            early = self.inbox.take(name)
             if early is not None:
                 signal_id, value = early
                 self._append(SignalReceived(name, signal_id, value, self.at, 0, site))
@@ -247,7 +247,7 @@ class Machine:
                 self._timers_set.append(TimerSet(self.seq, timeout_s, None))
         elif type(recorded) is SignalReceived and recorded.command == 0 and recorded.name == name:
             self.seq += 1
-            self._inbox.learn(recorded.signal_id)
+            self.inbox.learn(recorded.signal_id)
             return settle(self.loop.create_future(), restore, recorded.value, name)
         elif type(recorded) is SignalAwaited and recorded.name == name:
             self.seq += 1
@@ -256,7 +256,7 @@ class Machine:
             self._drifted(f"wait for signal {name}", site)
         future = CommandFuture(self, self.seq)
         self._pending[self.seq] = PendingWait(name, restore, future, timeout_s is not None)
-        self._inbox.add_wait(name, self.seq)
+        self.inbox.add_wait(name, self.seq)
         return future
 
     def start_timer(
@@ -301,7 +301,7 @@ class Machine:
             self._abandoned.append((seq, entry.attempt))
             self._dispatches = [d for d in self._dispatches if d.seq != seq]
         elif type(entry) is PendingWait:
-            self._inbox.end_wait(entry.name, seq)
+            self.inbox.end_wait(entry.name, seq)
             if entry.timed:
                 self._clear_timer(seq)
         elif entry is not None:
@@ -372,7 +372,7 @@ class Machine:
                 self._end_wait(seq, entry)
                 if entry.timed:
                     self._clear_timer(seq)
-                self._inbox.learn(signal_id)
+                self.inbox.learn(signal_id)
                 settle(future, entry.restore, value, f"signal {name}")
             case TimerFired(), PendingWait(name=name, future=future, timed=True):
                 self._end_wait(seq, entry)
@@ -386,7 +386,7 @@ class Machine:
 
     def _end_wait(self, seq: int, wait: PendingWait) -> None:
         del self._pending[seq]
-        self._inbox.end_wait(wait.name, seq)
+        self.inbox.end_wait(wait.name, seq)
 
     def _awaits_attempt(self, seq: int, attempt: int) -> bool:
         entry = self._pending.get(seq)

@@ -57,7 +57,7 @@ class MemoryJournal:
         with self._database.transaction("mail") as transaction:
             return [run.mail(transaction.now) for run in _held(transaction, leases)]
 
-    def commit(self, batch: Sequence[RunCommit]) -> set[UUID]:
+    def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
         with self._database.transaction("commit") as transaction:
             assert len({step.run_id for step in batch}) == len(batch), "a batch has one step per run"
             accepted = []
@@ -68,6 +68,8 @@ class MemoryJournal:
                     accepted.append((run, step))
             for run, step in accepted:
                 _write(transaction, run, step)
+            if announce:
+                transaction.ended = tuple(run.id for run, step in accepted if step.state not in LIVE_STATES)
             return {step.run_id for _, step in accepted}
 
     def release(self, releases: Sequence[Release]) -> None:

@@ -142,10 +142,12 @@ class Journal(Protocol):
         """Return the mail of the runs still held and live (an empty Mail too); the others are lost to this owner."""
         ...
 
-    def commit(self, batch: Sequence[RunCommit]) -> set[UUID]:
+    def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
         """Write all steps of ``batch`` in one transaction; return the runs for which it was done.
 
-        A terminal state clears the lease, timers, open tasks and unread signals of the run in the same transaction.
+        ``announce``: tell waiting clients of the runs that end, in the same transaction. That is the quickest way, and
+        it serialises all commits of the database: for small batches of an idle engine only. A terminal state clears
+        the lease, timers, open tasks and unread signals of the run in the same transaction.
         At most one element per run.
         """
         ...

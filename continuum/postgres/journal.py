@@ -27,6 +27,7 @@ from continuum.ports.journal import (
 )
 from continuum.postgres.arrays import bigints, doubles, texts, uuids
 from continuum.postgres.batch import events_of, is_plain, rows_of
+from continuum.postgres.notices import ended_payloads
 from continuum.postgres.session import Parameters, Row, Session
 
 
@@ -64,16 +65,19 @@ class PostgresJournal:
         mails, _ = _mails([Lease(*row) for row in held], *mail_rows)
         return [mails[lease] for lease in leases if lease in mails]
 
-    def commit(self, batch: Sequence[RunCommit]) -> set[UUID]:
+    def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
         if not batch:
             return set()
-        steps = sorted(batch, key=_run_id)  # the order of locks
+        steps = sorted(batch, key=_lock_order)  # the order of locks
         assert len({step.run_id for step in steps}) == len(steps), "a batch has one step per run"
         plain = all(map(is_plain, steps))
         name, parameters = ("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))
         ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
         if ended:
-            written, _ = self._session.together((name, parameters), ("clear_ended", {"runs": uuids(ended)}))
+            more: list[tuple[str, Parameters]] = [("clear_ended", {"runs": uuids(ended)})]
+            if announce:
+                more.append(("notify_ended", {"payloads": texts(ended_payloads(ended))}))
+            written, *_ = self._session.together((name, parameters), *more)
         else:
             written = self._session.rows(name, parameters)
         if any(step.tasks_set for step in steps):
@@ -102,8 +106,9 @@ class PostgresJournal:
         return [Lease(*row) for row in rows]
 
 
-def _run_id(step: RunCommit) -> UUID:
-    return step.run_id
+def _lock_order(step: RunCommit) -> int:
+    """The order of ids in the database; as integers, which compare several times faster than UUIDs."""
+    return step.run_id.int
 
 
 def _storable(text: str | None) -> str | None:

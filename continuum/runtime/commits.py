@@ -15,6 +15,7 @@ from continuum.runtime.live import Flight, LiveRun
 
 GROUPS_MAX = 2
 GROUP_RUNS_MAX = 500
+ANNOUNCED_MAX = 8  # a group as small as this tells the waiting clients itself, if no other is under way
 
 
 class Commits:
@@ -59,10 +60,13 @@ class Commits:
             commit, step = run.take(self.spill)
             flights.append(Flight(run, commit, step, list(run.unsettled)))
         batch = [flight.commit for flight in flights]
+        announce = self._groups == 0 and len(batch) <= ANNOUNCED_MAX
+        for flight in flights:
+            flight.announced = announce
         self._groups += 1
         self._asking.ask(
             Lane.COMMIT,
-            lambda desk: desk.journal.commit(batch),
+            lambda desk: desk.journal.commit(batch, announce),
             lambda written: self._done(flights, written),
         )
 

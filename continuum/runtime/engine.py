@@ -274,7 +274,7 @@ class Engine:
 
     def _touch(self, run: LiveRun) -> None:
         self._commits.touch(run)
-        if not run.read and run.machine.awaits_signal:
+        if not run.read and run.machine.inbox.awaited:
             run.read = True
             self._reading.want(run)
 
@@ -291,7 +291,8 @@ class Engine:
         for seq, attempt in flight.step.abandoned:
             self._attempts.abandon(run, seq, attempt)
         if flight.commit.state not in ("running", "suspended"):
-            self._outgoing.ended(run.id)
+            if not flight.announced:
+                self._outgoing.ended(run.id)
             self._forget(run)
             return
         for dispatch in flight.step.dispatches:
@@ -324,6 +325,7 @@ class Engine:
         if run.machine.ended:
             for pending in run.machine.attempts():
                 self._attempts.abandon(run, pending.dispatch.seq, pending.dispatch.attempt)
+            run.machine.close()
         else:
             self._attempts.placement.forget(run.id)
 
@@ -357,7 +359,7 @@ class Engine:
 
     def _release(self, run: LiveRun, due_in_s: float | None) -> None:
         run.evicting = True
-        seen = run.machine.unread_signals()
+        seen = run.machine.inbox.unread()
         self._releases.append(Release(run.lease.run_id, run.lease.token, due_in_s, seen=seen))
 
     def _send_releases(self) -> None:

@@ -102,12 +102,14 @@ class LiveRun:
 
 
 class Flight(msgspec.Struct):
-    """A run's part of an open commit. ``settled``: the results that the commit makes durable."""
+    """A run's part of an open commit. ``settled``: the results that the commit makes durable. ``announced``: the
+    commit tells the clients that wait for the run's end."""
 
     run: LiveRun
     commit: RunCommit
     step: Step
     settled: list[Key]
+    announced: bool = False
 
 
 def identity_of(claimed: ClaimedRun) -> RunIdentity:

@@ -33,6 +33,7 @@ KEPT_MAX = 200_000  # beyond it the refresh alone brings timers
 REFIRE_S = 5.0  # a refresh offers again what has fired, but not sooner: the owner may not have come to it
 EARLY_S = 0.001  # asked about too early: not again before this
 MAIL_MAX = 10_000
+AFTER_DEATH_S = 0.1  # a commit that was under way when its engine died is done by then
 
 TimerKey = tuple[bytes, int]
 
@@ -76,6 +77,8 @@ class Timer:
 
     def peer_down(self, name: str, incarnation: str, crew: str) -> None:
         self._neighbours.down(name, incarnation)
+        if name.startswith("engine-"):  # its last commits may have set timers that it could not tell of
+            self._refresh_at = min(self._refresh_at, self._clock.monotonic() + AFTER_DEATH_S)
 
     def tick(self) -> None:
         if not self._draining:

@@ -219,10 +219,10 @@ class WatchedJournal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    def commit(self, batch: Sequence[RunCommit]) -> set[UUID]:
+    def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
         written: set[UUID] = set()
         try:
-            written = self._journal.commit(batch)
+            written = self._journal.commit(batch, announce)
         finally:
             self._world.note_commit(self._owner, batch, written)
         return written

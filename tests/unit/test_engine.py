@@ -199,12 +199,30 @@ def test_an_activity_is_let_out_only_after_the_commit_of_its_event(house: House)
 
 
 @pytest.mark.rule("R8", "W2")
-def test_an_end_is_announced_after_its_commit_and_once(house: House) -> None:
+def test_a_lonely_end_is_announced_by_its_own_commit(house: House) -> None:
+    announced: list[tuple[UUID, ...]] = []
+    house.stage.store.subscribe_ended(announced.append)
+    house.desks.hold = {Lane.COMMIT}
     house.start(chain, 0)
-    assert house.router.take(RunsEnded) == [RunsEnded([RUN.bytes])]
-    assert house.state() == "completed"
-    house.advance(30)
+    assert announced == []
+    house.desks.hold = set()
+    house.settle()
+    assert announced == [(RUN,)]
+    assert house.router.take(RunsEnded) == [], "nobody has to tell it again"
+
+
+@pytest.mark.rule("R8", "W2")
+def test_the_ends_of_a_crowd_are_announced_by_the_router_after_their_commit(house: House) -> None:
+    ids = [UUID(int=number) for number in range(1, 21)]
+    seeds = [RunSeed(id=run_id, workflow=chain.name, args=payload.encode([[0], {}])) for run_id in ids]
+    house.stage.store.catalog.insert(seeds)
+    house.desks.hold = {Lane.COMMIT}
+    house.assign()
     assert house.router.take(RunsEnded) == []
+    house.desks.hold = set()
+    house.settle()
+    told = [message for message in house.router.take(RunsEnded) if isinstance(message, RunsEnded)]
+    assert [run for message in told for run in message.runs] == [run_id.bytes for run_id in ids]
 
 
 @pytest.mark.rule("A14", "A8")

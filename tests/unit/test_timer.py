@@ -187,3 +187,16 @@ def test_timers_due_during_an_outage_fire_after_it(scene: Scene) -> None:
     assert set(fired(scene.engine)) == {lease.run_id.bytes for lease in leases}
     timer.drain()
     assert timer.drained
+
+
+@pytest.mark.rule("T2")
+def test_a_timer_that_a_dying_engine_could_not_tell_of_fires_at_its_time(scene: Scene) -> None:
+    scene.put_on()
+    (lease,) = scene.runs(1, scene.stage.owner("engine-2"))
+    scene.stage.extra("engine-2")
+    scene.set(lease, 2.0, hint=False)
+    scene.stage.kill("engine-2")
+    scene.stage.store.dispatch.retire([scene.stage.owner("engine-2")])
+    scene.stage.store.dispatch.claim(scene.owner, 1)
+    scene.stage.advance(2.1)
+    assert fired(scene.engine) == [lease.run_id.bytes]
