@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from continuum.core.commands.activity import schedule
 from continuum.core.loop import current_machine
 from continuum.core.options import ActivityOptions, checked_options
 from continuum.errors import ConfigurationError
@@ -119,7 +120,7 @@ class ActivityCall(Call[R_co]):
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
-        return current_machine(self.name).schedule(self).__await__()
+        return schedule(current_machine(self.name), self).__await__()
 
     def _same(self) -> tuple[Any, ...]:
         return (*super()._same(), self.policy)

@@ -12,6 +12,9 @@ from uuid import UUID
 
 import msgspec
 
+from continuum.core.commands import effect
+from continuum.core.commands.timer import start_timer
+from continuum.core.commands.wait import wait
 from continuum.core.loop import WorkflowLoop, current_machine
 from continuum.core.machine import Machine
 from continuum.model.restore import restorer
@@ -70,7 +73,7 @@ async def wait_signal(name: str, timeout: Duration | None = None) -> Any:
 
 async def _wait(name: str, restore: Callable[[object], object], timeout: Duration | None) -> object:
     machine = current_machine(f"wait for signal {name}")
-    return await machine.wait(name, restore, None if timeout is None else seconds_of(timeout))
+    return await wait(machine, name, restore, None if timeout is None else seconds_of(timeout))
 
 
 async def sleep(duration: Duration) -> None:
@@ -90,7 +93,7 @@ async def sleep_until(moment: dt.datetime) -> None:
         raise ValueError(f"sleep_until takes an aware datetime; give {moment!r} a tzinfo")
     future = machine.loop.create_future()
     until = round(moment.timestamp() * 1e6)
-    timer = machine.start_timer(None, until, _wake, (future,), None)
+    timer = start_timer(machine, None, until, _wake, (future,), None)
     try:
         await future
     finally:
@@ -108,12 +111,12 @@ def side_effect(fn: Callable[[], T]) -> T:
     The value comes back as a payload does: plain values and containers as they are, a dataclass as a dict. What
     ``fn`` raises is journaled too, and comes as an ``ActivityError``.
     """
-    return cast("T", current_machine("side_effect").side_effect(fn))
+    return cast("T", effect.side_effect(current_machine("side_effect"), fn))
 
 
 def now() -> dt.datetime:
     """Return the time of the event being processed, in UTC: the same in every replay."""
-    return dt.datetime.fromtimestamp(current_machine("now").at / 1e6, dt.UTC)
+    return dt.datetime.fromtimestamp(current_machine("now").cursor.at / 1e6, dt.UTC)
 
 
 def today() -> dt.date:

@@ -8,7 +8,6 @@ processed, and ``call_later`` is a command to the machine.
 
 from __future__ import annotations
 
-import asyncio
 from asyncio import AbstractEventLoop, Future, Task
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
@@ -17,6 +16,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
+from continuum.core.commands.timer import DurableTimer, start_timer
 from continuum.errors import ContinuumError, DeterminismError
 
 if TYPE_CHECKING:
@@ -36,24 +36,6 @@ class Ready:
 
     def cancelled(self) -> bool:
         return self.callback is None
-
-
-class DurableTimer(asyncio.TimerHandle):
-    """A ``TimerHandle`` whose time is kept by the journal; ``seq`` is its ``TimerStarted``."""
-
-    __slots__ = ("seq",)
-
-    def __init__(
-        self,
-        seq: int,
-        when: float,
-        callback: Callable[..., object],
-        args: Any,
-        loop: AbstractEventLoop,
-        context: Context | None,
-    ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self.seq = seq
 
 
 class WorkflowLoop(AbstractEventLoop):
@@ -111,7 +93,7 @@ class WorkflowLoop(AbstractEventLoop):
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Any, *args: Any, context: Context | None = None
     ) -> DurableTimer:
-        return self.machine.start_timer(max(delay, 0.0), None, callback, args, context)
+        return start_timer(self.machine, max(delay, 0.0), None, callback, args, context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Context | None = None
@@ -122,7 +104,7 @@ class WorkflowLoop(AbstractEventLoop):
         self.machine.withdraw(handle.seq)
 
     def time(self) -> float:
-        return self.machine.at / 1e6
+        return self.machine.cursor.at / 1e6
 
     def create_future(self) -> Future[Any]:
         return Future(loop=self)

@@ -1,33 +1,37 @@
-"""Commands that the code waits for: what a machine keeps of each until its arrival."""
+"""Commands that the code waits for."""
 
 from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from continuum.core.call import ActivityCall
-from continuum.core.failure import failure_of
-from continuum.core.loop import WorkflowLoop
-from continuum.core.step import Dispatch
 from continuum.model import payload
-from continuum.model.events import SideEffect
+from continuum.model.events import EventBody
+
+if TYPE_CHECKING:
+    from continuum.core.machine import Machine
 
 Restore = Callable[[object], object]
 
 
-class Withdrawing(Protocol):
-    """The machine, as its futures see it."""
+class Pending(Protocol):
+    """What a machine keeps of a command until its answer."""
 
-    loop: WorkflowLoop
+    def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
+        """Take an arrival, recorded or live; False if this command does not wait for such a thing. A command that has
+        its answer removes itself from ``machine.pending``."""
+        ...
 
-    def withdraw(self, seq: int) -> None: ...
+    def withdrawn(self, machine: Machine, seq: int) -> None:
+        """The code waits no more (A15, S7); it is removed already."""
+        ...
 
 
 class CommandFuture(Future[Any]):
     """What the code awaits. Cancelling it (``timeout``, ``TaskGroup``, ``task.cancel()``) withdraws the command."""
 
-    def __init__(self, machine: Withdrawing, seq: int) -> None:
+    def __init__(self, machine: Machine, seq: int) -> None:
         super().__init__(loop=machine.loop)
         self._machine, self._seq = machine, seq
 
@@ -38,33 +42,6 @@ class CommandFuture(Future[Any]):
         return False
 
 
-class PendingActivity:
-    """An attempt that the code waits for."""
-
-    __slots__ = ("args", "attempt", "call", "crew", "delay_s", "future", "key")
-
-    def __init__(
-        self, call: ActivityCall[Any], args: bytes, key: str | None, future: CommandFuture, crew: str
-    ) -> None:
-        self.call, self.args, self.key, self.future, self.crew = call, args, key, future, crew
-        self.attempt, self.delay_s = 1, 0.0
-
-    def next_attempt(self, attempt: int, delay_s: float, crew: str) -> None:
-        self.attempt, self.delay_s, self.crew = attempt, delay_s, crew
-
-    def dispatch(self, seq: int) -> Dispatch:
-        return Dispatch(seq, self.attempt, self.call, self.args, self.key, self.delay_s)
-
-
-class PendingWait:
-    """A wait for a signal, with a timer of its own if ``timed``."""
-
-    __slots__ = ("future", "name", "restore", "timed")
-
-    def __init__(self, name: str, restore: Restore, future: CommandFuture, timed: bool) -> None:
-        self.name, self.restore, self.future, self.timed = name, restore, future, timed
-
-
 def settle(future: Future[Any], restore: Restore, value: bytes, path: str) -> Future[Any]:
     """Return the future: it gives the awaiting code the restored value, or the error that says why there is none."""
     try:
@@ -72,20 +49,3 @@ def settle(future: Future[Any], restore: Restore, value: bytes, path: str) -> Fu
     except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
         future.set_exception(error)
     return future
-
-
-def idempotency_key_of(call: ActivityCall[Any]) -> str | None:
-    key = call.policy.idempotency_key
-    if key is None:
-        return None
-    value = key(*call.args, **call.kwargs)
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"idempotency_key of {call.name} returned {value!r}; it must return a text")
-    return value
-
-
-def performed(fn: Callable[[], object], site: str) -> SideEffect:
-    try:
-        return SideEffect(payload.encode(fn(), path="side_effect"), site)
-    except Exception as error:  # noqa: BLE001 - what fn raises is recorded like what it returns
-        return SideEffect(b"", site, failure_of(error, skip_frames=1))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 
-from continuum.core.call import ActivityCall
 from continuum.model.events import EventRow
 from continuum.model.run import RunState
+
+if TYPE_CHECKING:
+    from continuum.core.call import ActivityCall
 
 
 class Crew:
@@ -51,6 +53,17 @@ class TimerSet(msgspec.Struct):
     until: int | None
 
 
+class Outputs(msgspec.Struct):
+    """What a step lets out or changes besides its events. ``abandoned``: (seq, attempt) of activities that nobody
+    awaits any more (A15)."""
+
+    dispatches: list[Dispatch] = []
+    abandoned: list[tuple[int, int]] = []
+    timers_set: list[TimerSet] = []
+    timers_cleared: list[int] = []
+    signals_consumed: list[int] = []
+
+
 class Step(msgspec.Struct):
     """What the run did since the last step. ``result`` and ``error`` are payloads, set with a terminal state."""
 
@@ -59,11 +72,7 @@ class Step(msgspec.Struct):
     state: RunState
     result: bytes | None
     error: bytes | None
-    dispatches: list[Dispatch]
-    abandoned: list[tuple[int, int]]  # (seq, attempt) of activities that nobody awaits any more (A15)
-    timers_set: list[TimerSet]
-    timers_cleared: list[int]
-    signals_consumed: list[int]
+    out: Outputs
 
 
 class PendingAttempt(msgspec.Struct, frozen=True):

@@ -288,14 +288,14 @@ class Engine:
         self._attempts.settle(run, flight.settled)
         if self._runs.get(run.id) is not run:
             return  # another lease of this run has come since
-        for seq, attempt in flight.step.abandoned:
+        for seq, attempt in flight.step.out.abandoned:
             self._attempts.abandon(run, seq, attempt)
         if flight.commit.state not in ("running", "suspended"):
             if not flight.announced:
                 self._outgoing.ended(run.id)
             self._forget(run)
             return
-        for dispatch in flight.step.dispatches:
+        for dispatch in flight.step.out.dispatches:
             if run.machine.attempt(dispatch.seq) is not None:
                 self._attempts.let_out(run, dispatch)
         for timer in flight.commit.timers_set:

@@ -56,7 +56,7 @@ class LiveRun:
     def take(self, spill: bool) -> tuple[RunCommit, Step]:
         """Return what to commit, and the step it comes from. ``spill``: attempts go into task rows."""
         step = self.machine.take()
-        if step.dispatches and (spill or any(d.delay_s > LONG_DELAY_S for d in step.dispatches)):
+        if step.out.dispatches and (spill or any(d.delay_s > LONG_DELAY_S for d in step.out.dispatches)):
             self._to_rows(step, spill)
         commit = RunCommit(
             run_id=self.lease.run_id,
@@ -66,11 +66,11 @@ class LiveRun:
             state=step.state,
             result=step.result,
             error=step.error,
-            timers_set=[TimerRow(t.seq, t.delay_s, t.until) for t in step.timers_set]
-            if step.timers_set
+            timers_set=[TimerRow(t.seq, t.delay_s, t.until) for t in step.out.timers_set]
+            if step.out.timers_set
             else (),
-            timers_cleared=step.timers_cleared,
-            signals_consumed=step.signals_consumed,
+            timers_cleared=step.out.timers_cleared,
+            signals_consumed=step.out.signals_consumed,
             tasks_set=list(self.rows_set.values()) if self.rows_set else (),
             tasks_cleared=[seq for seq in self.rows_cleared if seq not in self.rows_set],
         )
@@ -79,12 +79,12 @@ class LiveRun:
 
     def _to_rows(self, step: Step, spill: bool) -> None:
         kept = []
-        for dispatch in step.dispatches:
+        for dispatch in step.out.dispatches:
             if spill or dispatch.delay_s > LONG_DELAY_S:
                 self.put_row(execute_of(self, dispatch), dispatch.call.policy.queue, dispatch.delay_s)
             else:
                 kept.append(dispatch)
-        step.dispatches = kept
+        step.out.dispatches = kept
 
     def put_row(self, execute: Execute, queue: str, delay_s: float) -> None:
         """The attempt goes into a task row with the next commit: it waits long, or travels."""

@@ -134,10 +134,10 @@ def test_the_result_of_one_step_and_the_schedule_of_the_next_are_one_commit() ->
 @pytest.mark.rule("R8")
 def test_nothing_is_let_out_but_with_the_events_that_led_to_it() -> None:
     run = Driver(chain, 1)
-    (dispatch,) = run.steps[0].dispatches
+    (dispatch,) = run.steps[0].out.dispatches
     assert (dispatch.seq, dispatch.attempt, run.steps[0].events[0].seq) == (1, 1, 1)
     run.complete(1, 2)
-    assert [d.seq for d in run.steps[-1].dispatches] == [3]
+    assert [d.seq for d in run.steps[-1].out.dispatches] == [3]
 
 
 def test_a_completion_that_comes_twice_or_for_nobody_is_ignored() -> None:
@@ -200,7 +200,7 @@ def test_a_timeout_withdraws_the_activity_and_its_late_result_leaves_no_event() 
     run = Driver(racing)
     assert run.types == ["timer_started", "activity_scheduled"]
     run.fire(1)
-    assert run.steps[-1].abandoned == [(2, 1)]
+    assert run.steps[-1].out.abandoned == [(2, 1)]
     assert not run.complete(2, 5)
     run.signal(1, "end", "x")
     assert run.result == "late x"
@@ -212,7 +212,7 @@ def test_a_timer_that_is_not_needed_goes_with_the_commit_of_what_cancelled_it() 
     run = Driver(racing)
     run.complete(2, 5)
     assert run.result == "value 5"
-    assert run.steps[-1].timers_cleared == [1]
+    assert run.steps[-1].out.timers_cleared == [1]
 
 
 @workflow
@@ -235,7 +235,7 @@ def test_a_signal_before_its_wait_is_journaled_as_received_only() -> None:
     run.complete(1, 2)
     assert run.types == ["activity_scheduled", "activity_completed", "signal_received"]
     assert run.result is True
-    assert run.steps[-1].signals_consumed == [11]
+    assert run.steps[-1].out.signals_consumed == [11]
     assert run.replayed().history == run.history
 
 
@@ -243,12 +243,12 @@ def test_a_signal_before_its_wait_is_journaled_as_received_only() -> None:
 @pytest.mark.parametrize("signal_first", [True, False])
 def test_of_a_signal_and_its_timeout_exactly_one_wins(signal_first: bool) -> None:
     run = Driver(patient)
-    assert run.steps[0].timers_set[0].delay_s == 60
+    assert run.steps[0].out.timers_set[0].delay_s == 60
     if signal_first:
         assert run.signal(1, "approved", True)
         assert not run.fire(1)
         assert run.result is True
-        assert run.steps[-2].timers_cleared == [1]
+        assert run.steps[-2].out.timers_cleared == [1]
     else:
         assert run.fire(1)
         assert not run.signal(1, "approved", True)
@@ -324,7 +324,7 @@ def test_sleep_until_is_a_timer_of_a_moment() -> None:
         return str(now() >= moment)
 
     run = Driver(until)
-    assert run.steps[0].timers_set[0].until == round(moment.timestamp() * 1e6)
+    assert run.steps[0].out.timers_set[0].until == round(moment.timestamp() * 1e6)
     run.fire(1)
     assert run.result == "True"
 
@@ -381,7 +381,7 @@ def test_changed_arguments_of_an_activity_are_no_drift() -> None:
     run = Driver(chain, 1)
     run.complete(1, 2)
     again = Driver(chain, 50, history=run.history)
-    assert [d.seq for d in again.steps[-1].dispatches] == []
+    assert [d.seq for d in again.steps[-1].out.dispatches] == []
     again.complete(3, 7)
     assert again.types[-1] == "activity_scheduled"
 
@@ -436,7 +436,7 @@ def test_a_retry_is_a_durable_attempt_and_the_old_one_counts_no_more() -> None:
     run = Driver(chain, 1)
     assert run.machine.retry(1, 1, Failure("OSError", "x"), 2.5)
     run.take()
-    (dispatch,) = run.steps[-1].dispatches
+    (dispatch,) = run.steps[-1].out.dispatches
     assert (dispatch.attempt, dispatch.delay_s) == (2, 2.5)
     assert not run.complete(1, 2, attempt=1)
     again = run.replayed()

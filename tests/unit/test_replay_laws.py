@@ -42,7 +42,7 @@ def live(
         commits.append(len(history))
         if machine.ended:
             return commits
-        timers = (timers | {timer.seq for timer in step.timers_set}) - set(step.timers_cleared)
+        timers = (timers | {timer.seq for timer in step.out.timers_set}) - set(step.out.timers_cleared)
         attempts = machine.attempts()
         choices: list[Any] = [("done", a.dispatch) for a in attempts] + [
             ("fire", seq) for seq in sorted(timers)

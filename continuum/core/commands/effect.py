@@ -1,0 +1,39 @@
+"""What is decided once and journaled: side effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from continuum.core.failure import activity_error, failure_of
+from continuum.core.site import site_text, user_site
+from continuum.model import payload
+from continuum.model.events import SideEffect
+
+if TYPE_CHECKING:
+    from continuum.core.machine import Machine
+
+
+def side_effect(machine: Machine, fn: Callable[[], object]) -> object:
+    """Run ``fn`` once and journal what it gave; a replay gives the journaled value."""
+    cursor = machine.cursor
+    site = site_text(user_site())
+    recorded = cursor.expected()
+    if recorded is None:
+        effect = _performed(fn, site)
+        cursor.append(effect)
+    elif type(recorded) is SideEffect:
+        effect = recorded
+        cursor.accept()
+    else:
+        cursor.drifted("side effect", site)
+    if effect.failure is not None:
+        raise activity_error(effect.failure, 1, False)
+    return payload.decode(effect.value, path="side_effect")
+
+
+def _performed(fn: Callable[[], object], site: str) -> SideEffect:
+    try:
+        return SideEffect(payload.encode(fn(), path="side_effect"), site)
+    except Exception as error:  # noqa: BLE001 - what fn raises is recorded like what it returns
+        return SideEffect(b"", site, failure_of(error, skip_frames=1))

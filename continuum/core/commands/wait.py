@@ -1,0 +1,77 @@
+"""A wait for a signal, with or without a limit (chapter S)."""
+
+from __future__ import annotations
+
+from asyncio import Future
+from typing import TYPE_CHECKING, Any
+
+from continuum.core.pending import CommandFuture, Restore, settle
+from continuum.core.site import site_text, user_site
+from continuum.core.step import TimerSet
+from continuum.model.events import EventBody, SignalAwaited, SignalReceived, TimerFired
+
+if TYPE_CHECKING:
+    from continuum.core.machine import Machine
+
+
+class PendingWait:
+    """A wait for a signal, with a timer of its own if ``timed``."""
+
+    __slots__ = ("future", "name", "restore", "timed")
+
+    def __init__(self, name: str, restore: Restore, future: CommandFuture, timed: bool) -> None:
+        self.name, self.restore, self.future, self.timed = name, restore, future, timed
+
+    def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
+        if isinstance(body, SignalReceived):
+            self._end(machine, seq)
+            if self.timed:
+                machine.clear_timer(seq)
+            machine.inbox.learn(body.signal_id)
+            settle(self.future, self.restore, body.value, f"signal {self.name}")
+        elif isinstance(body, TimerFired) and self.timed:
+            self._end(machine, seq)
+            self.future.set_exception(TimeoutError(f"no signal {self.name!r} in time"))
+        else:
+            return False
+        return True
+
+    def withdrawn(self, machine: Machine, seq: int) -> None:
+        machine.inbox.end_wait(self.name, seq)
+        if self.timed:
+            machine.clear_timer(seq)
+
+    def _end(self, machine: Machine, seq: int) -> None:
+        del machine.pending[seq]
+        machine.inbox.end_wait(self.name, seq)
+
+
+def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None) -> Future[Any]:
+    """The code waits for the next signal of that name."""
+    cursor = machine.cursor
+    site = site_text(user_site())
+    recorded = cursor.expected()
+    if recorded is None:
+        early = machine.inbox.take(name)
+        if early is not None:
+            signal_id, value = early
+            cursor.append(SignalReceived(name, signal_id, value, cursor.at, 0, site))
+            machine.out.signals_consumed.append(signal_id)
+            return settle(machine.loop.create_future(), restore, value, name)
+        cursor.append(SignalAwaited(name, timeout_s, site))
+        if timeout_s is not None:
+            machine.out.timers_set.append(TimerSet(cursor.seq, timeout_s, None))
+    elif type(recorded) is SignalReceived and recorded.command == 0 and recorded.name == name:
+        cursor.accept()
+        machine.inbox.learn(recorded.signal_id)
+        return settle(machine.loop.create_future(), restore, recorded.value, name)
+    elif type(recorded) is SignalAwaited and recorded.name == name:
+        cursor.accept()
+        timeout_s = recorded.timeout_s
+    else:
+        cursor.drifted(f"wait for signal {name}", site)
+    seq = cursor.seq
+    future = CommandFuture(machine, seq)
+    machine.pending[seq] = PendingWait(name, restore, future, timeout_s is not None)
+    machine.inbox.add_wait(name, seq)
+    return future
