@@ -26,6 +26,8 @@ class RunSeed(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, object] = {}
     delay_s: float = 0.0
     parent_run_id: UUID | None = None
+    parent_command: int | None = None  # seq of the ChildStarted in the parent's journal
+    depth: int = 0  # generations above it
     correlation_id: UUID | None = None
     continued_from_run_id: UUID | None = None
 

@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 
 from continuum.model.events import EventRow
-from continuum.model.run import RunState
+from continuum.model.run import RunSeed, RunState
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True):
@@ -64,14 +64,34 @@ class TaskOutcome(msgspec.Struct, frozen=True, array_like=True):
     timed_out: bool = False
 
 
+class ChildEnd(msgspec.Struct, frozen=True, array_like=True):
+    """How a child ended, at the end of its chain, not consumed by the parent yet. ``command``: the ChildStarted.
+    ``payload``: of the value if completed, an encoded ``Failure`` if failed, empty if cancelled."""
+
+    child_id: UUID  # the last of its chain
+    command: int
+    state: RunState
+    payload: bytes
+
+
+class CancelNote(msgspec.Struct, frozen=True, array_like=True):
+    """A cancel with clean-up (K4). ``requested_at``: seconds since the epoch, database time."""
+
+    requested_at: float
+    cleanup_s: float
+    reason: str | None = None
+
+
 class Mail(msgspec.Struct, frozen=True, array_like=True):
     """What waits for a run in the database: signals not consumed (in order of arrival), outcomes of its
-    tasks, and the timers (by seq) that are due."""
+    tasks, the timers (by seq) that are due, children that ended, and a cancel that leaves time for clean-up."""
 
     run_id: UUID
     signals: tuple[SignalRow, ...] = ()
     outcomes: tuple[TaskOutcome, ...] = ()
     due_timers: tuple[int, ...] = ()
+    children: tuple[ChildEnd, ...] = ()
+    cancel: CancelNote | None = None
 
 
 class LoadedRun(msgspec.Struct, frozen=True, array_like=True):
@@ -117,6 +137,10 @@ class RunCommit(msgspec.Struct, array_like=True):
     signals_consumed: Sequence[int] = ()  # SignalRow ids
     tasks_set: Sequence[TaskRow] = ()  # replaces the row of the same seq if that holds an earlier attempt
     tasks_cleared: Sequence[int] = ()
+    children_started: Sequence[RunSeed] = ()  # inserted due, with parent_run_id and parent_command
+    children_consumed: Sequence[UUID] = ()  # ChildEnd.child_id
+    children_cancelled: Sequence[int] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
+    successor: RunSeed | None = None  # with state "continued": inserted leased to the same owner, under the same token
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True):
