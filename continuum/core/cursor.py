@@ -9,11 +9,24 @@ Replay is a walk with one rule on each side::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NoReturn, Protocol, TypeVar
 
 from continuum.core.drift import Drift, drift_error
 from continuum.errors import ReplayDriftError
 from continuum.model.events import EventBody, EventRow, from_row, to_row
+
+
+class Answer(Protocol):
+    """An arrival: the command that it answers, and its time."""
+
+    @property
+    def command(self) -> int: ...
+
+    @property
+    def at(self) -> int: ...
+
+
+A = TypeVar("A", bound=Answer)
 
 
 class Cursor:
@@ -62,6 +75,16 @@ class Cursor:
         """Record what is new."""
         self.seq += 1
         self._new.append(body)
+
+    def answer(self, kind: type[A]) -> A | None:
+        """Step onto the next recorded event if it is a ``kind`` that answers the command just accepted."""
+        if self.seq < len(self._recorded):
+            body = self._recorded[self.seq]
+            if type(body) is kind and body.command == self.seq:
+                self.seq += 1
+                self.at = max(self.at, body.at)
+                return body
+        return None
 
     def next_arrival(self) -> EventBody:
         """Step onto the next recorded event, which is to be delivered."""

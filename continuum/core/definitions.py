@@ -45,6 +45,10 @@ class Workflow(Definition[P, R_co]):
 
     kind = "workflow"
 
+    def __init__(self, fn: Callable[P, Any], name: str, snapshot_every: int | None = None) -> None:
+        super().__init__(fn, name)
+        self.snapshot_every = snapshot_every
+
     @cached_property
     def version_hash(self) -> str:
         """SHA-256 of the function's normalized source, in hexadecimal."""
@@ -154,25 +158,30 @@ def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 
 @overload
 def workflow(
-    *, name: str | None = None
+    *, name: str | None = None, snapshot_every: int | None = None
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Workflow[P, R]]: ...
 
 
-def workflow(fn: Any = None, /, *, name: str | None = None) -> Any:
+def workflow(fn: Any = None, /, *, name: str | None = None, snapshot_every: int | None = None) -> Any:
     """Define a durable workflow: an ``async def`` whose effects are journaled and replayed.
 
     Calling the result makes a :class:`WorkflowCall` and runs nothing. ``name`` is its name in the database,
-    ``module.qualname`` by default; a run is resumed by code of the same name.
+    ``module.qualname`` by default; a run is resumed by code of the same name. ``snapshot_every``: so many events apart
+    the history of a long run is compacted, so that it resumes sooner; it is never needed.
 
     Raises:
         TypeError: it is not an ``async def`` (D1).
+        ValueError: ``snapshot_every`` is no number from 1.
     """
+
+    if snapshot_every is not None and (isinstance(snapshot_every, bool) or snapshot_every < 1):
+        raise ValueError(f"snapshot_every is a number of events from 1, not {snapshot_every!r}")
 
     def define(function: Callable[..., Any]) -> Workflow[..., Any]:
         if not inspect.iscoroutinefunction(function):
             what = getattr(function, "__qualname__", repr(function))
             raise TypeError(f"@workflow takes an async def, and {what} is none; write `async def`")
-        definition: Workflow[..., Any] = Workflow(function, name or name_of(function))
+        definition: Workflow[..., Any] = Workflow(function, name or name_of(function), snapshot_every)
         registry.add_workflow(definition)
         return definition
 

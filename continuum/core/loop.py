@@ -46,6 +46,11 @@ class WorkflowLoop(AbstractEventLoop):
         self._ready: deque[Ready] = deque()
         self._tasks: WeakSet[Task[Any]] | None = None
 
+    @property
+    def quiet(self) -> bool:
+        """True if nothing but what runs now is ready to run."""
+        return not self._ready
+
     def drain(self) -> None:
         ready = self._ready
         outer = _get_running_loop()

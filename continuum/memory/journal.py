@@ -17,6 +17,7 @@ from continuum.ports.journal import (
     Mail,
     Release,
     RunCommit,
+    Snapshot,
     TaskRow,
     TimerRow,
 )
@@ -49,9 +50,14 @@ class MemoryJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def load(self, leases: Sequence[Lease]) -> list[LoadedRun]:
+    def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
         with self._database.transaction("load") as transaction:
-            return [_loaded(run, transaction.now) for run in _held(transaction, leases)]
+            return [_loaded(run, transaction.now, snapshots) for run in _held(transaction, leases)]
+
+    def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        with self._database.transaction("save_snapshot") as transaction:
+            for run in _held(transaction, [lease]):
+                run.snapshot = snapshot
 
     def mail(self, leases: Sequence[Lease]) -> list[Mail]:
         with self._database.transaction("mail") as transaction:
@@ -91,9 +97,11 @@ def _held(transaction: Transaction, leases: Sequence[Lease]) -> list[RunRecord]:
     return [run for run in runs if run is not None]
 
 
-def _loaded(run: RunRecord, now: float) -> LoadedRun:
+def _loaded(run: RunRecord, now: float, snapshots: bool) -> LoadedRun:
     open_tasks = tuple(seq for seq, task in sorted(run.tasks.items()) if task.state != "done")
-    return LoadedRun(claimed_run(run, fresh=False), tuple(run.events), run.mail(now), open_tasks)
+    snapshot = run.snapshot if snapshots else None
+    events = run.events[snapshot.upto_seq :] if snapshot is not None else run.events
+    return LoadedRun(claimed_run(run, fresh=False), tuple(events), run.mail(now), open_tasks, snapshot)
 
 
 def _check(step: RunCommit) -> None:

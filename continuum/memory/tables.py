@@ -23,7 +23,7 @@ import msgspec
 
 from continuum.model.events import EventRow, Failure
 from continuum.model.run import LIVE_STATES, RunSeed, RunState
-from continuum.ports.journal import Mail, SignalRow, TaskOutcome
+from continuum.ports.journal import Mail, SignalRow, Snapshot, TaskOutcome
 
 TaskState = Literal["queued", "running", "done"]
 encode_failure = msgspec.msgpack.Encoder().encode
@@ -77,6 +77,7 @@ class RunRecord:
     deliveries: set[str] = field(default_factory=set)  # of consumed signals too: S6
     timers: dict[int, float] = field(default_factory=dict)  # seq -> database time
     tasks: dict[int, TaskRecord] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
 
     @property
     def id(self) -> UUID:
@@ -164,6 +165,7 @@ class Tables:
         run.state, run.completed_at, run.due_at = state, self.now, None
         for rows in (run.signals, run.timers, run.tasks):
             rows.clear()
+        run.snapshot = None
         del self.live[run.id]
 
     def last_of_chain(self, run_id: UUID) -> RunRecord | None:

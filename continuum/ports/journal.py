@@ -94,11 +94,21 @@ class Mail(msgspec.Struct, frozen=True, array_like=True):
     cancel: CancelNote | None = None
 
 
+class Snapshot(msgspec.Struct, frozen=True, array_like=True):
+    """The history up to ``upto_seq`` in one blob of core/snapshot, made by code of ``version_hash``."""
+
+    upto_seq: int
+    format: int
+    version_hash: str
+    data: bytes
+
+
 class LoadedRun(msgspec.Struct, frozen=True, array_like=True):
     run: ClaimedRun
     events: tuple[EventRow, ...]
     mail: Mail
     open_tasks: tuple[int, ...] = ()  # seqs whose current attempt stands in a task row, queued or running
+    snapshot: Snapshot | None = None  # then ``events`` begin after it
 
 
 class TimerRow(msgspec.Struct, frozen=True, array_like=True):
@@ -139,8 +149,12 @@ class RunCommit(msgspec.Struct, array_like=True):
     tasks_cleared: Sequence[int] = ()
     children_started: Sequence[RunSeed] = ()  # inserted due, with parent_run_id and parent_command
     children_consumed: Sequence[UUID] = ()  # ChildEnd.child_id
-    children_cancelled: Sequence[int] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
-    successor: RunSeed | None = None  # with state "continued": inserted leased to the same owner, under the same token
+    children_cancelled: Sequence[
+        int
+    ] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
+    successor: RunSeed | None = (
+        None  # with state "continued": inserted leased to the same owner, under the same token
+    )
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True):
@@ -158,8 +172,13 @@ class Release(msgspec.Struct, frozen=True, array_like=True):
 class Journal(Protocol):
     """What an engine asks of the database for the runs it owns."""
 
-    def load(self, leases: Sequence[Lease]) -> list[LoadedRun]:
-        """Return the runs still held under these leases, with history and mail; others are left out."""
+    def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
+        """Return the runs still held under these leases, with history and mail; others are left out.
+        With ``snapshots``, a run that has one comes with it and the events after it."""
+        ...
+
+    def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        """Keep the snapshot instead of an older one, if the lease holds; it goes when the run ends."""
         ...
 
     def mail(self, leases: Sequence[Lease]) -> list[Mail]:

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from uuid import UUID
 
+import msgspec
+
 from continuum.errors import JournalError
 from continuum.model.events import EventRow
 from continuum.model.run import LIVE_STATES
@@ -23,6 +25,7 @@ from continuum.ports.journal import (
     Release,
     RunCommit,
     SignalRow,
+    Snapshot,
     TaskOutcome,
 )
 from continuum.postgres.arrays import bigints, doubles, texts, uuids
@@ -37,13 +40,16 @@ class PostgresJournal:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def load(self, leases: Sequence[Lease]) -> list[LoadedRun]:
+    def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
         if not leases:
             return []
         ids = {"runs": uuids([lease.run_id for lease in leases])}
-        held, events, *mail_rows = self._session.together(
-            ("load_runs", _held(leases)), ("load_events", ids), *_mail_steps(ids)
+        reads = ["load_snapshots", "load_events_after"] if snapshots else ["load_events"]
+        held, *rows = self._session.together(
+            ("load_runs", _held(leases)), *((name, ids) for name in reads), *_mail_steps(ids)
         )
+        blobs = {row[0]: Snapshot(*row[1:]) for row in (rows.pop(0) if snapshots else [])}
+        events, *mail_rows = rows
         runs = {Lease(row[0], row[1]): ClaimedRun(row[0], row[1], False, *row[2:]) for row in held}
         journals: dict[UUID, list[EventRow]] = defaultdict(list)
         for run_id, *event in events:
@@ -51,11 +57,19 @@ class PostgresJournal:
         mails, open_tasks = _mails(runs, *mail_rows)
         return [
             LoadedRun(
-                runs[lease], tuple(journals[lease.run_id]), mails[lease], tuple(open_tasks[lease.run_id])
+                runs[lease],
+                tuple(journals[lease.run_id]),
+                mails[lease],
+                tuple(open_tasks[lease.run_id]),
+                blobs.get(lease.run_id),
             )
             for lease in leases
             if lease in runs
         ]
+
+    def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
+        given = {"run": lease.run_id, "token": lease.token, **msgspec.structs.asdict(snapshot)}
+        self._session.rows("save_snapshot", given)
 
     def mail(self, leases: Sequence[Lease]) -> list[Mail]:
         if not leases:

@@ -19,10 +19,18 @@ PAUSE_MAX_S = 5.0
 
 
 class _Question:
-    __slots__ = ("again_at", "lane", "pause_s", "then", "work")
+    """``failed``: what to call instead of asking again."""
 
-    def __init__(self, lane: Lane, work: Callable[[Desk], object], then: Callable[[Any], None]) -> None:
-        self.lane, self.work, self.then = lane, work, then
+    __slots__ = ("again_at", "failed", "lane", "pause_s", "then", "work")
+
+    def __init__(
+        self,
+        lane: Lane,
+        work: Callable[[Desk], object],
+        then: Callable[[Any], None],
+        failed: Callable[[JournalError], None] | None = None,
+    ) -> None:
+        self.lane, self.work, self.then, self.failed = lane, work, then, failed
         self.pause_s = PAUSE_S
         self.again_at = float("inf")
 
@@ -41,6 +49,12 @@ class Asking:
         """Run ``work`` on the lane until it succeeds; then call ``then`` with its value, on the loop."""
         self._submit(_Question(lane, work, then))
 
+    def try_once(
+        self, lane: Lane, work: Callable[[Desk], object], failed: Callable[[JournalError], None]
+    ) -> None:
+        """Run ``work`` on the lane, for nobody who waits; if it fails, say so and let it be."""
+        self._submit(_Question(lane, work, lambda _: None, failed))
+
     def complete(self, completion: Completion) -> None:
         question = self._open.pop(completion.ticket, None)
         if question is None:
@@ -50,6 +64,9 @@ class Asking:
                 log.info("the database answers again")
             self.failing = False
             question.then(completion.value)
+            return
+        if question.failed is not None:
+            question.failed(completion.error)
             return
         self._note(completion.error)
         question.again_at = self._clock.monotonic() + question.pause_s

@@ -33,6 +33,7 @@ from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
 from continuum.runtime.reading import LeaseScan, Loading, Reading
 from continuum.runtime.role import Ports, log
+from continuum.runtime.snapshots import Snapshots, history_of
 from continuum.wire.messages import (
     Assign,
     Finished,
@@ -44,15 +45,20 @@ from continuum.wire.messages import (
 )
 from continuum.wire.post import Peer
 
+EVICT_S = 5.0
 PARK_UNKNOWN_S = 5.0
 PARK_DRIFT_S = 60.0
 RELEASES_MAX = 1000
 
 
 class EngineLimits(msgspec.Struct, frozen=True):
-    """``runs_max``: runs in memory; beyond nine tenths of it, parked ones are given back, the oldest first."""
+    """``runs_max``: runs in memory; beyond nine tenths of it, parked ones are given back, those that rested longest
+    first. ``parked_s``: so long a run rests before it is given back in any case. ``snapshot_every``: events between
+    two snapshots of workflows that say nothing themselves, None for none."""
 
     runs_max: int = 20_000
+    parked_s: float = 60.0
+    snapshot_every: int | None = None
 
 
 class Engine:
@@ -76,6 +82,8 @@ class Engine:
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._attempts = Attempts(ports, self._runs, self._crew, self._commits.touch, self._ownership.now_us)
+        self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
+        self._evict_at = ports.clock.monotonic() + EVICT_S
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
         self._releases: list[Release] = []
         self._releasing = False
@@ -148,6 +156,7 @@ class Engine:
             self._attempts.wake_at(),
             self._outgoing.announce_at(),
             self._scan.wake_at(),
+            self._evict_at,
         )
 
     def drain(self) -> None:
@@ -199,7 +208,11 @@ class Engine:
         lease = Lease(claimed.run_id, claimed.token)
         try:
             run = LiveRun(claimed, self._workflow(claimed.workflow), self._crew)
-            run.machine.begin(loaded.events if loaded is not None else ())
+            history = history_of(loaded, run.machine.workflow.version_hash) if loaded is not None else []
+            if history is None:
+                self._loading.want(lease, snapshots=False)
+                return
+            run.machine.begin(history)
         except UnknownWorkflowError:
             version = f" (version {claimed.version_hash[:12]})" if claimed.version_hash else ""
             reason = (
@@ -214,7 +227,8 @@ class Engine:
         if loaded is not None:
             run.read = True
             run.rows.update(loaded.open_tasks)
-            recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= len(loaded.events)]
+            run.snapshot_seq = loaded.snapshot.upto_seq if loaded.snapshot is not None else 0
+            recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= len(history)]
             self._apply_mail(run, loaded.mail)
             self._attempts.recover(run, recorded)
         self._touch(run)
@@ -273,6 +287,7 @@ class Engine:
             run.machine.fire(seq, now_us)
 
     def _touch(self, run: LiveRun) -> None:
+        run.touched_at = self._clock.monotonic()
         self._commits.touch(run)
         if not run.read and run.machine.inbox.awaited:
             run.read = True
@@ -302,6 +317,7 @@ class Engine:
             self._outgoing.timer_set(run.id, timer, self._ownership.now_us())
         if flight.commit.tasks_set:
             self._outgoing.tasks_set()
+        self._snapshots.consider(run, flight.commit.base_seq + len(flight.commit.events))
         self._touch(run)
 
     def _not_written(self, run: LiveRun) -> None:
@@ -346,12 +362,22 @@ class Engine:
         self._retired = True
 
     def _evict(self) -> None:
+        """Give back runs that rest: those that rested long, and more if there are too many."""
+        now = self._clock.monotonic()
         excess = len(self._runs) - self._limits.runs_max * 9 // 10
-        if excess > 0 and not self._releasing:
-            for run in list(self._runs.values()):
-                if excess > 0 and run.machine.parked and self._is_idle(run):
-                    self._release(run, None)
-                    excess -= 1
+        if self._releasing or (now < self._evict_at and excess <= 0):
+            return
+        self._evict_at = now + EVICT_S
+        since = now if excess > 0 else now - self._limits.parked_s
+        resting = [run for run in self._runs.values() if run.touched_at <= since and self._rests(run)]
+        resting.sort(key=lambda run: run.touched_at)
+        for index, run in enumerate(resting):
+            if index >= excess and run.touched_at > now - self._limits.parked_s:
+                return
+            self._release(run, None)
+
+    def _rests(self, run: LiveRun) -> bool:
+        return run.machine.parked and self._is_idle(run)
 
     def _is_idle(self, run: LiveRun) -> bool:
         busy = run.committing or run.dirty or run.evicting or bool(run.unsettled)

@@ -16,7 +16,8 @@ LONG_DELAY_S = 5.0  # a back-off beyond it is a row, that any node's worker may 
 
 class LiveRun:
     """``unsettled``: results consumed in memory, whose workers keep them until the commit. ``rows``: seqs of attempts
-    that stand in task rows. ``read``: its mail was read since it is here."""
+    that stand in task rows. ``read``: its mail was read since it is here. ``snapshot_seq``: where the last snapshot
+    ends, or was to end. ``touched_at``: when something last happened to it, by the monotonic clock."""
 
     __slots__ = (
         "committing",
@@ -28,6 +29,8 @@ class LiveRun:
         "rows",
         "rows_cleared",
         "rows_set",
+        "snapshot_seq",
+        "touched_at",
         "unsettled",
     )
 
@@ -42,6 +45,8 @@ class LiveRun:
         self.rows: set[int] = set()
         self.rows_set: dict[int, TaskRow] = {}
         self.rows_cleared: list[int] = []
+        self.snapshot_seq = 0
+        self.touched_at = 0.0
 
     @property
     def dirty(self) -> bool:

@@ -22,6 +22,7 @@ class Loading:
         self._asking, self._loaded = asking, loaded
         self._wanted: dict[bytes, Lease] = {}
         self._asked: dict[bytes, Lease] = {}
+        self._plain: set[bytes] = set()  # to be loaded without their snapshots
 
     def __contains__(self, run: bytes) -> bool:
         return run in self._wanted or run in self._asked
@@ -30,8 +31,10 @@ class Loading:
     def idle(self) -> bool:
         return not self._wanted and not self._asked
 
-    def want(self, lease: Lease) -> None:
+    def want(self, lease: Lease, snapshots: bool = True) -> None:
         run = lease.run_id.bytes
+        if not snapshots:
+            self._plain.add(run)
         asked = self._asked.get(run)
         if asked is None or asked.token < lease.token:
             self._wanted[run] = lease
@@ -39,11 +42,15 @@ class Loading:
     def tick(self) -> None:
         if self._asked or not self._wanted:
             return
-        self._asked = dict(list(self._wanted.items())[:LOADS_MAX])
+        plain = {run: self._wanted[run] for run in self._plain if run in self._wanted}
+        snapshots = not plain
+        chosen = self._wanted if snapshots else plain
+        self._asked = dict(list(chosen.items())[:LOADS_MAX])
         for run in self._asked:
             del self._wanted[run]
+            self._plain.discard(run)
         leases = list(self._asked.values())
-        self._asking.ask(Lane.READ, lambda desk: desk.journal.load(leases), self._done)
+        self._asking.ask(Lane.READ, lambda desk: desk.journal.load(leases, snapshots), self._done)
 
     def _done(self, found: list[LoadedRun]) -> None:
         asked, self._asked = self._asked, {}

@@ -28,7 +28,7 @@ from continuum.ports.journal import RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.ports.offload import Completion, Desk, Lane
 from continuum.runtime.dispatcher import Dispatcher
-from continuum.runtime.engine import Engine
+from continuum.runtime.engine import Engine, EngineLimits
 from continuum.runtime.role import Ports, Role
 from continuum.runtime.router import Router
 from continuum.runtime.timer import Timer
@@ -240,6 +240,11 @@ class World:
         self.store.subscribe(self._notice)
         self.chaos = True
         self.loss, self.fault = loss, fault
+        self.limits = EngineLimits(
+            runs_max=self.random.choice([3, 1000]),
+            parked_s=self.random.choice([2.0, 60.0]),
+            snapshot_every=self.random.choice([None, 3, 20]),
+        )
         self.deaths = 0
         self.starts: Counter[Key] = Counter()
         self.crashes: Counter[str] = Counter()
@@ -259,7 +264,7 @@ class World:
         store = self.store
         match process.name.partition("-")[0]:
             case "engine":
-                return Engine(ports, Lanes(process), registry.workflow)
+                return Engine(ports, Lanes(process), registry.workflow, self.limits)
             case "worker":
                 return Worker(ports, Bench(process, 8), store.dispatch, ["default"], 8)
             case "dispatcher":

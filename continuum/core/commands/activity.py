@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from continuum.core.machine import Machine
 
 
+SHORT_TEXT = 10_000  # characters: whatever they are, far below the limit of a payload
+
+
 class PendingActivity:
     """An attempt that the code waits for."""
 
@@ -61,24 +64,55 @@ class PendingActivity:
 def schedule(machine: Machine, call: ActivityCall[Any]) -> Future[Any]:
     """The code calls an activity: record it, or find it recorded."""
     cursor = machine.cursor
-    args = payload.encode([list(call.args), dict(call.kwargs)], path=call.name)
-    key = _idempotency_key(call)
-    crew = machine.crew.text
     recorded = cursor.expected()
-    if recorded is None:
-        cursor.append(ActivityScheduled(call.name, args, site_text(call.site), crew))
-    elif type(recorded) is ActivityScheduled and recorded.activity == call.name:
-        cursor.accept()
-        args, crew = recorded.args, recorded.crew
-    else:
+    is_it = type(recorded) is ActivityScheduled and recorded.activity == call.name
+    if not (is_it and _surely_fits(call)):
+        args = payload.encode([list(call.args), dict(call.kwargs)], path=call.name)
+        if recorded is None:
+            return _begin(machine, call, args)
+    if type(recorded) is not ActivityScheduled or not is_it:
         cursor.drifted(f"activity {call.name}", site_text(call.site))
-    seq = cursor.seq
-    future = CommandFuture(machine, seq)
-    entry = PendingActivity(call, args, key, future, crew)
-    machine.pending[seq] = entry
-    if recorded is None:
-        machine.out.dispatches.append(entry.dispatch(seq))
-    return future
+    cursor.accept()
+    return _recorded(machine, call, recorded)
+
+
+def _begin(machine: Machine, call: ActivityCall[Any], args: bytes) -> Future[Any]:
+    key, crew = _idempotency_key(call), machine.crew.text
+    machine.cursor.append(ActivityScheduled(call.name, args, site_text(call.site), crew))
+    entry = _pend(machine, call, args, key, crew)
+    machine.out.dispatches.append(entry.dispatch(machine.cursor.seq))
+    return entry.future
+
+
+def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivityScheduled) -> Future[Any]:
+    """The call is in the journal. If its result is the very next event, and nothing else is ready to run, the code
+    would wait now and be given just that: so it is given it at once, without the way through the loop."""
+    answer = machine.cursor.answer(ActivityCompleted) if machine.loop.quiet else None
+    if answer is not None:
+        return settle(
+            machine.loop.create_future(), call.target.signature.restore_result, answer.value, "result"
+        )
+    return _pend(machine, call, recorded.args, _idempotency_key(call), recorded.crew).future
+
+
+def _pend(
+    machine: Machine, call: ActivityCall[Any], args: bytes, key: str | None, crew: str
+) -> PendingActivity:
+    seq = machine.cursor.seq
+    entry = machine.pending[seq] = PendingActivity(call, args, key, CommandFuture(machine, seq), crew)
+    return entry
+
+
+def _surely_fits(call: ActivityCall[Any]) -> bool:
+    """True for arguments that no payload refuses. Others are encoded in replay too: a call that was refused when
+    it was new is not in the journal, and must be refused again."""
+    if call.kwargs:
+        return False
+    for value in call.args:
+        kind = type(value)
+        if kind is not int and kind is not bool and (kind is not str or len(value) > SHORT_TEXT):
+            return False
+    return True
 
 
 def _idempotency_key(call: ActivityCall[Any]) -> str | None:

@@ -12,5 +12,8 @@ signals as (
 ),
 timers as (
     delete from continuum_timers where run_id = any(array(select id from ended))
+),
+snapshots as (
+    delete from continuum_snapshots where run_id = any(array(select id from ended))
 )
 delete from continuum_activity_tasks where run_id = any(array(select id from ended))

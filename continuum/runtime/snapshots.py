@@ -1,0 +1,64 @@
+"""Makes snapshots of long runs, beside everything else: one that fails harms nobody (P4)."""
+
+from __future__ import annotations
+
+from continuum.core.snapshot import FORMAT, compact, expand
+from continuum.errors import JournalError
+from continuum.model.events import EventRow
+from continuum.ports.journal import Lease, LoadedRun, Snapshot
+from continuum.ports.offload import Desk, Lane
+from continuum.runtime.asking import Asking
+from continuum.runtime.live import LiveRun
+from continuum.runtime.role import log
+
+
+def history_of(loaded: LoadedRun, version_hash: str) -> list[EventRow] | None:
+    """Return the whole history of a loaded run; None if its snapshot is of no use: then it must be loaded without."""
+    snapshot = loaded.snapshot
+    if snapshot is None:
+        return list(loaded.events)
+    try:
+        if snapshot.version_hash != version_hash:
+            raise ValueError("the snapshot was made by another version of the workflow")
+        rows = expand(snapshot.data)
+        if len(rows) != snapshot.upto_seq:
+            raise ValueError(f"the snapshot holds {len(rows)} events, not {snapshot.upto_seq}")
+    except ValueError as error:
+        log.warning("run %s: %s; resuming from its events", loaded.run.run_id, error)
+        return None
+    return rows + list(loaded.events)
+
+
+class Snapshots:
+    """``every``: events between two snapshots for workflows that say nothing, None for none (P1)."""
+
+    def __init__(self, asking: Asking, every: int | None) -> None:
+        self._asking, self._every = asking, every
+
+    def consider(self, run: LiveRun, seq: int) -> None:
+        """The run's journal reaches to ``seq`` now."""
+        every = run.machine.workflow.snapshot_every or self._every
+        if every is not None and seq - run.snapshot_seq >= every:
+            run.snapshot_seq = seq
+            lease, version_hash = run.lease, run.machine.workflow.version_hash
+
+            def make(desk: Desk) -> None:
+                history = _whole_history(desk, lease, version_hash)
+                if history:
+                    snapshot = Snapshot(len(history), FORMAT, version_hash, compact(history))
+                    desk.journal.save_snapshot(lease, snapshot)
+
+            self._asking.try_once(Lane.READ, make, self._failed)
+
+    def _failed(self, error: JournalError) -> None:
+        log.warning("a snapshot could not be made: %s; the run does not need it", error)
+
+
+def _whole_history(desk: Desk, lease: Lease, version_hash: str) -> list[EventRow] | None:
+    """Read a held run's history, by the snapshot before if that is of use; None if the lease has gone."""
+    for snapshots in (True, False):
+        for loaded in desk.journal.load([lease], snapshots):
+            history = history_of(loaded, version_hash)
+            if history is not None:
+                return history
+    return None
