@@ -23,7 +23,6 @@ from continuum.model import payload
 from continuum.model.history import History, Origin
 from continuum.model.ids import time_ordered_id
 from continuum.model.retry import Duration, seconds_of
-from continuum.model.run import RunState
 from continuum.testing.attempt import off_loop, stand_in
 from continuum.testing.world import MemoryRun, World
 
@@ -51,8 +50,11 @@ class SyncRun(Generic[R_co]):
         return self._run.origin.run_id
 
     @property
-    def state(self) -> RunState:
-        """``suspended`` while it waits for a signal or a timer; otherwise as ``Run.state``."""
+    def state(self) -> str:
+        """``suspended`` while it waits for a signal or a timer; otherwise as ``Run.state``.
+
+        A ``str`` and no ``Literal``: a checker would take it for unchanged after the next step.
+        """
         return self._run.state
 
     @property

@@ -43,8 +43,8 @@ async def async_error(number: int) -> int:
 
 async def deeper(number: int) -> int:
     try:
-        return {}[number]
-    except KeyError as error:
+        return [1, 2][number]
+    except IndexError as error:
         raise Refused("no such number") from error
 
 
@@ -90,7 +90,7 @@ def wants_text(number: str) -> int:
     return 0
 
 
-FAILING = {
+FAILING: dict[str, Any] = {
     target.name: target
     for target in (
         value_error, async_error, final, leave, cancel_itself, late, late_async, no_payload, refusal, wants_text,

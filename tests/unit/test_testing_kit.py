@@ -7,6 +7,7 @@ import datetime as dt
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import AsyncMock, Mock
@@ -237,7 +238,8 @@ def test_firing_the_timer_of_a_wait_ends_it_without_the_signal() -> None:
 @pytest.mark.rule("S4", "R7")
 def test_an_ended_run_takes_no_signal_no_timer_and_no_cancel() -> None:
     run = start_sync(checkout(ORDER), signals=[("approved", False)])
-    for act in (lambda: run.inject_signal("approved", True), run.fire_timer, run.cancel):
+    acts: list[Callable[[], None]] = [lambda: run.inject_signal("approved", True), run.fire_timer, run.cancel]
+    for act in acts:
         with pytest.raises(RunTerminalError, match="already failed") as caught:
             act()
         assert (caught.value.run_id, caught.value.state) == (run.id, "failed")
@@ -308,11 +310,12 @@ def test_a_run_in_memory_works_inside_an_async_test() -> None:
 
 def test_an_activity_runs_in_the_thread_of_the_test() -> None:
     threads: list[threading.Thread] = []
-    run_sync(
-        checkout(ORDER),
-        activities={charge: lambda order: threads.append(threading.current_thread()) or "p"},
-        signals=[("approved", True)],
-    )
+
+    def fake(order: Order) -> str:
+        threads.append(threading.current_thread())
+        return order.id
+
+    run_sync(checkout(ORDER), activities={charge: fake}, signals=[("approved", True)])
     assert threads == [threading.current_thread()]
 
 
