@@ -380,6 +380,7 @@ async def unsteady() -> int:
 
 @pytest.mark.rule("R5")
 def test_a_paranoid_session_replays_every_run_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONTINUUM_PARANOID", raising=False)
     assert run_sync(unsteady()) == calls
     monkeypatch.setenv("CONTINUUM_PARANOID", "1")
     with pytest.raises(ReplayDriftError):
