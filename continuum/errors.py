@@ -89,6 +89,16 @@ class RunTerminalError(ContinuumError):
         self.state = state
 
 
+class RunWaitingError(ContinuumError, TimeoutError):
+    """A run in a test waits for what nobody will bring. ``waits_for``: each wait, with its source line."""
+
+    def __init__(self, run_id: UUID, waits_for: tuple[str, ...], advice: str) -> None:
+        what = "; ".join(waits_for) or "a future, event or queue of its own, which nothing will ever set"
+        super().__init__(f"run {run_id} waits for {what}. {advice}")
+        self.run_id = run_id
+        self.waits_for = waits_for
+
+
 class RunExistsError(ContinuumError):
     """A run with this id exists already; nothing was started."""
 

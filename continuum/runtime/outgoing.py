@@ -20,6 +20,7 @@ class Outgoing:
         self._ended: list[bytes] = []
         self._look_runs = self._look_tasks = False
         self._announce_at = 0.0
+        self._announced = False  # once registered it says so at once: runs wait for this engine
 
     def timer_set(self, run: bytes, timer: TimerRow, now_us: int) -> None:
         delay_s = timer.delay_s if timer.delay_s is not None else ((timer.until or 0) - now_us) / 1e6
@@ -54,8 +55,9 @@ class Outgoing:
             self._post.hint("dispatcher", Look(self._look_runs, self._look_tasks))
             self._look_runs = self._look_tasks = False
         now = self._clock.monotonic()
-        if now >= self._announce_at:
+        if now >= self._announce_at or (free is not None and not self._announced):
             self._announce_at = now + ANNOUNCE_S
             if free is not None:
+                self._announced = True
                 for name in self.peers:
                     self._post.hint(name, EngineReady(self._owner, free))

@@ -22,6 +22,7 @@ from continuum.model.run import RunSeed
 from continuum.ports.journal import TaskOutcome
 from continuum.ports.offload import Completion, Desk, Lane
 from continuum.runtime.engine import Engine, EngineLimits
+from continuum.runtime.outgoing import Outgoing
 from continuum.wire.messages import (
     Abandon,
     Assign,
@@ -501,3 +502,16 @@ def test_an_activity_of_an_ended_run_is_abandoned(house: House) -> None:
     assert house.result() == "gone"
     assert house.executes() == [], "what nobody awaits is not let out"
     assert house.worker.take(Abandon) == []
+
+
+def test_an_engine_says_that_it_takes_runs_as_soon_as_it_is_registered() -> None:
+    stage = Stage()
+    dispatcher = stage.extra("dispatcher")
+    outgoing = Outgoing(stage.ports("engine-1"), OWNER)
+    outgoing.peers["dispatcher"] = dispatcher.peer.incarnation
+    outgoing.tick(None)
+    stage.settle()
+    assert dispatcher.take(EngineReady) == []
+    outgoing.tick(5)
+    stage.settle()
+    assert dispatcher.take(EngineReady) == [EngineReady(OWNER, 5)], "and not with the next announcement"
