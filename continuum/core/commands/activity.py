@@ -6,16 +6,16 @@ from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
 from continuum.core.failure import activity_error
-from continuum.core.pending import CommandFuture, settle
+from continuum.core.pending import CommandFuture, Restore, settle
 from continuum.core.site import site_text
 from continuum.core.step import Dispatch
-from continuum.model import payload
 from continuum.model.events import (
     ActivityCompleted,
     ActivityFailed,
     ActivityRetried,
     ActivityScheduled,
     EventBody,
+    Failure,
 )
 
 if TYPE_CHECKING:
@@ -40,10 +40,23 @@ class PendingActivity:
     def dispatch(self, seq: int) -> Dispatch:
         return Dispatch(seq, self.attempt, self.call, self.args, self.key, self.delay_s)
 
+    def completion(self, seq: int, value: bytes, at: int) -> EventBody:
+        """Return the arrival of a value."""
+        return ActivityCompleted(seq, value, at)
+
+    def final_failure(self, seq: int, failure: Failure, timed_out: bool, at: int) -> EventBody:
+        """Return the arrival of the failure after which no attempt follows."""
+        return ActivityFailed(seq, failure, self.attempt, at, timed_out)
+
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
         if isinstance(body, ActivityCompleted):
             del machine.pending[seq]
-            settle(self.future, self.call.target.signature.restore_result, body.value, "result")
+            call = self.call
+            if call.compensation is None:
+                restore: Restore = call.target.signature.restore_result
+            else:
+                restore = machine.rollback.restoring(seq, call)
+            settle(self.future, restore, body.value, "result")
         elif isinstance(body, ActivityFailed):
             del machine.pending[seq]
             self.future.set_exception(activity_error(body.failure, body.attempts, body.timed_out))
@@ -61,8 +74,7 @@ class PendingActivity:
 def schedule(machine: Machine, call: ActivityCall[Any]) -> Future[Any]:
     """The code calls an activity: record it, or find it recorded."""
     cursor = machine.cursor
-    args = payload.encode([list(call.args), dict(call.kwargs)], path=call.name)
-    key = _idempotency_key(call)
+    args, key = call.packed(), idempotency_key(call)
     crew = machine.crew.text
     recorded = cursor.expected()
     if recorded is None:
@@ -81,7 +93,8 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Future[Any]:
     return future
 
 
-def _idempotency_key(call: ActivityCall[Any]) -> str | None:
+def idempotency_key(call: ActivityCall[Any]) -> str | None:
+    """Return the key of the call, None if its activity has none."""
     key = call.policy.idempotency_key
     if key is None:
         return None
