@@ -188,6 +188,45 @@ def test_a_crash_anywhere_in_a_roll_back_undoes_nothing_twice(parallel: bool) ->
         assert resumed.types == whole.types
 
 
+@pytest.mark.rule("G1", "A5")
+def test_a_replay_knows_whose_crew_may_have_begun_an_attempt_of_a_compensation() -> None:
+    run = Trip(trip, ["inn", "car", "bad"], True)
+    run.complete(1, "inn-1")
+    run.complete(3, "car-1")
+    run.machine.crew.text = "b:1"  # a worker has died
+    run.fail(5)
+    run.machine.crew.text = "b:2"
+    assert run.machine.retry(7, 1, GONE, 2.0)
+    run.take()
+    again = run.replayed()
+    assert again.machine.crew.text not in ("b:1", "b:2")
+    assert [(p.dispatch.seq, p.crew) for p in again.machine.attempts()] == [(7, "b:2"), (8, "b:1")]
+
+
+class GoesOnElsewhere(BaseException):
+    """Unwinds a workflow that has not failed."""
+
+
+@pytest.mark.parametrize("way_out", [GoesOnElsewhere, GeneratorExit])
+def test_what_unwinds_a_workflow_without_being_a_failure_undoes_nothing(way_out: type[BaseException]) -> None:
+    @workflow(name=f"saga.unwound-by-{way_out.__name__}")
+    async def unwound() -> None:
+        async with saga() as undo:
+            undo.push(cancel("inn-1"))
+            raise way_out
+
+    assert Trip(unwound).undone == []
+
+
+@pytest.mark.rule("L6")
+def test_a_run_that_is_dropped_in_a_saga_journals_no_compensation() -> None:
+    run = Trip(trip, ["inn", "car"], False)
+    run.complete(1, "inn-1")
+    run.machine.drop()
+    run.take()
+    assert run.undone == []
+
+
 @workflow(name="saga.options")
 async def by_options(parallel: bool) -> list[str]:
     seen = [
@@ -328,6 +367,7 @@ def test_a_time_out_of_compensate_all_comes_when_everything_is_undone() -> None:
     run.complete(1, "inn-1")
     run.complete(3, "car-1")
     assert run.fire(5)
+    assert run.steps[-1].out.abandoned == []
     run.finish()
     assert run.undone == ["car-1", "inn-1"]
     assert run.result == "late"
