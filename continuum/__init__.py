@@ -39,6 +39,7 @@ from continuum.core.effects import (
     uuid4,
     wait_signal,
 )
+from continuum.core.saga import compensate, compensate_all, saga
 from continuum.errors import (
     ActivityError,
     ActivityTimeoutError,
@@ -145,6 +146,8 @@ __all__ = [
     "attr",
     "call",
     "cancel",
+    "compensate",
+    "compensate_all",
     "configure",
     "days",
     "desc",
@@ -159,6 +162,7 @@ __all__ = [
     "random",
     "result",
     "run_info",
+    "saga",
     "seconds",
     "set_attributes",
     "side_effect",

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from continuum.core.commands.activity import schedule
 from continuum.core.loop import current_machine
 from continuum.core.options import ActivityOptions, checked_options
 from continuum.errors import ConfigurationError
+from continuum.model import payload
 
 if TYPE_CHECKING:
     from continuum.core.definitions import Activity, Workflow
 
 R_co = TypeVar("R_co", covariant=True)
 Site = tuple[str, int]  # file and line, for people
+_KEPT: Any = object()  # an option that is not changed
 
 
 def call_site(depth: int = 2) -> Site:
@@ -86,9 +88,12 @@ class Call(Coroutine[Any, Any, R_co], Generic[R_co]):
 
 
 class ActivityCall(Call[R_co]):
-    """A call of an activity, with its policy: the call's options over the decorator's over the defaults (A2)."""
+    """A call of an activity, with its policy: the call's options over the decorator's over the defaults (A2).
 
-    __slots__ = ("policy", "target")
+    ``compensation``: what undoes it, a call or a callable of its result; None if there is nothing.
+    """
+
+    __slots__ = ("compensation", "policy", "target")
 
     def __init__(
         self,
@@ -97,33 +102,52 @@ class ActivityCall(Call[R_co]):
         kwargs: Mapping[str, Any],
         site: Site,
         policy: ActivityOptions | None = None,
+        compensation: ActivityCall[Any] | Callable[[Any], Call[Any] | None] | None = None,
     ) -> None:
         super().__init__(args, kwargs, site)
         self.target = target
         self.policy = target.options if policy is None else policy
+        self.compensation = compensation
 
     @property
     def name(self) -> str:
         return self.target.name
 
-    def options(self, **overrides: Any) -> ActivityCall[R_co]:
+    def options(
+        self,
+        *,
+        compensate: Call[Any] | Callable[[R_co], Call[Any] | None] | None = _KEPT,
+        **overrides: Any,
+    ) -> ActivityCall[R_co]:
         """Return the same call under another policy: ``retry timeout queue idempotency_key``.
+
+        ``compensate`` is what undoes it once it has completed: a call of an activity, or a callable that makes one of
+        the result (or None, if there is nothing to undo). ``compensate=None`` says on purpose that there is none.
 
         Raises:
             ConfigurationError: there is no such option.
             ValueError, TypeError: its value makes no sense.
+            PayloadError: an argument of the compensation cannot be encoded.
         """
+        policy = checked_options(self.policy, overrides)
+        compensation = self.compensation if compensate is _KEPT else _checked_compensation(compensate)
         self.take()
-        return ActivityCall(
-            self.target, self.args, self.kwargs, self.site, checked_options(self.policy, overrides)
-        )
+        return ActivityCall(self.target, self.args, self.kwargs, self.site, policy, compensation)
+
+    def packed(self) -> bytes:
+        """Return the payload of its arguments.
+
+        Raises:
+            PayloadError: one of them cannot be encoded.
+        """
+        return payload.encode([list(self.args), dict(self.kwargs)], path=self.name)
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
         return schedule(current_machine(self.name), self).__await__()
 
     def _same(self) -> tuple[Any, ...]:
-        return (*super()._same(), self.policy)
+        return (*super()._same(), self.policy, self.compensation)
 
 
 class WorkflowCall(Call[R_co]):
@@ -163,6 +187,32 @@ class WorkflowCall(Call[R_co]):
         raise ConfigurationError(
             f"{self!r}: this version runs no workflow inside another; start it with a client, from an activity"
         )
+
+
+def compensating(call: object) -> ActivityCall[Any]:
+    """Return ``call``, which is to undo something, and is used by that.
+
+    Raises:
+        TypeError: it is no call of an activity, or has a compensation of its own.
+    """
+    if not isinstance(call, ActivityCall):
+        raise TypeError(f"a compensation is a call of an activity, such as refund(payment), not {call!r}")
+    call.take()
+    if call.compensation is not None:
+        raise TypeError(
+            f"{call!r} undoes something and cannot have a compensation itself; leave that option out"
+        )
+    return call
+
+
+def _checked_compensation(
+    value: object,
+) -> ActivityCall[Any] | Callable[[Any], Call[Any] | None] | None:
+    if value is None or (callable(value) and not isinstance(value, Call)):
+        return value
+    undo = compensating(value)
+    undo.packed()  # what cannot be encoded is refused here, and not on the way back
+    return undo
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> WorkflowCall[Any]:

@@ -9,6 +9,7 @@ from continuum.model.events import (
     EVENT_TYPES,
     KIND_OF,
     ActivityScheduled,
+    CompensationScheduled,
     EventBody,
     SignalAwaited,
     SignalReceived,
@@ -46,6 +47,8 @@ def _target(body: EventBody) -> str | None:
     match body:
         case ActivityScheduled(activity=name):
             return f"activity {name}"
+        case CompensationScheduled(activity=name):
+            return f"compensation {name}"
         case SignalAwaited(name=name) | SignalReceived(name=name, command=0):
             return f"wait for signal {name}"
         case _:

@@ -25,11 +25,10 @@ from continuum.core.ending import ending_of
 from continuum.core.inbox import Inbox
 from continuum.core.loop import WorkflowLoop
 from continuum.core.pending import Pending
+from continuum.core.rollback import Rollback
 from continuum.core.step import Crew, Outputs, PendingAttempt, RunIdentity, Step
 from continuum.model import payload
 from continuum.model.events import (
-    ActivityCompleted,
-    ActivityFailed,
     ActivityRetried,
     EventBody,
     EventRow,
@@ -50,6 +49,7 @@ class Machine:
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # asyncio asks for less than typeshed
         self.pending: dict[int, Pending] = {}
         self.inbox = Inbox()
+        self.rollback = Rollback()
         self.out = Outputs()
         self.random: Any = None  # made by the effect that wants it: a generator is 2.5 KB
         self._args = args
@@ -98,22 +98,22 @@ class Machine:
     def parked(self) -> bool:
         """True if no activity is under way: the run waits for signals and timers only."""
         for entry in self.pending.values():  # noqa: SIM110 - a generator costs on the hot path
-            if type(entry) is PendingActivity:
+            if isinstance(entry, PendingActivity):
                 return False
         return True
 
     def attempts(self) -> list[PendingAttempt]:
-        """The attempts under way, by seq."""
+        """The attempts under way, by seq; those of compensations are among them."""
         return [
             PendingAttempt(entry.dispatch(seq), entry.crew)
             for seq, entry in self.pending.items()
-            if type(entry) is PendingActivity
+            if isinstance(entry, PendingActivity)
         ]
 
     def attempt(self, seq: int) -> tuple[ActivityCall[Any], int] | None:
-        """The call of an activity that the code waits for, and its attempt."""
+        """The call of an activity or compensation that the code waits for, and its attempt."""
         entry = self.pending.get(seq)
-        return (entry.call, entry.attempt) if type(entry) is PendingActivity else None
+        return (entry.call, entry.attempt) if isinstance(entry, PendingActivity) else None
 
     def take(self) -> Step:
         """Return all that changed since the last call, and forget it here."""
@@ -140,21 +140,23 @@ class Machine:
         return self._arrive(SignalReceived(name, signal_id, value, self.cursor.at, seq))
 
     def complete(self, seq: int, attempt: int, value: bytes, at: int) -> bool:
-        if not self._awaits_attempt(seq, attempt):
+        entry = self._awaiting(seq, attempt)
+        if entry is None:
             return False
         self.cursor.see(at)
-        return self._arrive(ActivityCompleted(seq, value, self.cursor.at))
+        return self._arrive(entry.completion(seq, value, self.cursor.at))
 
     def fail(self, seq: int, attempt: int, failure: Failure, timed_out: bool, at: int) -> bool:
-        if not self._awaits_attempt(seq, attempt):
+        entry = self._awaiting(seq, attempt)
+        if entry is None:
             return False
         self.cursor.see(at)
-        return self._arrive(ActivityFailed(seq, failure, attempt, self.cursor.at, timed_out))
+        return self._arrive(entry.final_failure(seq, failure, timed_out, self.cursor.at))
 
     def retry(self, seq: int, attempt: int, failure: Failure, delay_s: float) -> bool:
         """``attempt`` failed, and the next one may start ``delay_s`` later. The code does not see it."""
-        entry = self.pending.get(seq)
-        if not self._awaits_attempt(seq, attempt) or type(entry) is not PendingActivity:
+        entry = self._awaiting(seq, attempt)
+        if entry is None:
             return False
         entry.next_attempt(attempt + 1, delay_s, self.crew.text)
         self.cursor.append(ActivityRetried(seq, entry.attempt, delay_s, failure, entry.crew))
@@ -218,6 +220,8 @@ class Machine:
         entry = self.pending.get(seq)
         return entry is not None and entry.arrive(self, seq, body)
 
-    def _awaits_attempt(self, seq: int, attempt: int) -> bool:
+    def _awaiting(self, seq: int, attempt: int) -> PendingActivity | None:
         entry = self.pending.get(seq)
-        return type(entry) is PendingActivity and entry.attempt == attempt and not self.ended
+        if isinstance(entry, PendingActivity) and entry.attempt == attempt and not self.ended:
+            return entry
+        return None

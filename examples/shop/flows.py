@@ -1,4 +1,4 @@
-"""What an order goes through: charge, wait for an approval, hold for a while, ship.
+"""What an order goes through: charge, wait for an approval, hold for a while, ship; or give the money back.
 
 `checkout` reads like a script that runs for a few days in one go. It may, in fact, be interrupted anywhere: a machine
 that dies, a deployment, an approval that takes until Monday. It goes on at the line where it was.
@@ -14,7 +14,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from continuum import Retry, Signal, activity, activity_info, days, seconds, sleep, workflow
+from continuum import Retry, Signal, activity, activity_info, days, saga, seconds, sleep, workflow
 
 from . import ledger
 
@@ -72,17 +72,22 @@ async def ship(order: Order) -> str:
 
 @workflow
 async def checkout(order: Order) -> Receipt:
-    """Sell an order to its end."""
-    payment = await charge(order)
+    """Sell an order to its end; what fails once the money is taken gives it back."""
+    async with saga() as undo:
+        payment = await charge(order)
+        undo.push(refund(order))
+        if not await _accepted():
+            await refund(order)  # nothing has failed: the saga forgets its own
+            return Receipt(order.id, payment, parcel=None)
+        await sleep(HOLD)
+        return Receipt(order.id, payment, parcel=await ship(order))
+
+
+async def _accepted() -> bool:
     try:
-        accepted = await approved.wait(timeout=days(3))
+        return await approved.wait(timeout=days(3))
     except TimeoutError:
-        accepted = False
-    if not accepted:
-        await refund(order)
-        return Receipt(order.id, payment, parcel=None)
-    await sleep(HOLD)
-    return Receipt(order.id, payment, parcel=await ship(order))
+        return False
 
 
 def _key() -> str:

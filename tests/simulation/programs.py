@@ -8,8 +8,10 @@ from random import Random
 from typing import Any
 
 from continuum.core.attempt import activity_info
+from continuum.core.call import Call
 from continuum.core.definitions import activity, workflow
 from continuum.core.effects import side_effect, sleep, uuid4, wait_signal
+from continuum.core.saga import compensate_all, saga
 from continuum.errors import ActivityError
 from continuum.model.retry import Retry
 
@@ -44,6 +46,14 @@ def refused(a: int) -> int:
 @activity(name="sim.slow", retry=Retry(max_attempts=200, initial=0.1, max_delay=0.5), timeout=1.0)
 def slow(a: int) -> int:
     return a + 2
+
+
+@activity(name="sim.undo", retry=Retry(max_attempts=50, initial=0.1, max_delay=2.0))
+def undo(tag: int, index: int) -> None: ...
+
+
+@activity(name="sim.undo-once", retry=Retry(max_attempts=1))
+def undo_once(tag: int, index: int) -> None: ...
 
 
 @workflow(name="sim.program")
@@ -85,6 +95,42 @@ async def _deadline(limit: float, a: int) -> str:
         return "late"
 
 
+async def _saga(tag: int, count: int, fails: bool, parallel: bool, limit: float | None) -> list[Any]:
+    """What the scope is left with, and how many calls it was given."""
+    pushed = 0
+    try:
+        async with asyncio.timeout(limit), saga() as scope:
+            scope.parallel = parallel
+            for index in range(count):
+                await (once(index) if index % 2 else add(index, tag))
+                scope.push(_undo(tag, index))
+                pushed += 1
+            if fails:
+                await refused(tag)
+    except ActivityError:
+        return ["failed", pushed]
+    except TimeoutError:
+        return ["late", pushed]
+    return ["fine", pushed]
+
+
+async def _undoing(tag: int, count: int, fails: bool, parallel: bool) -> list[Any]:
+    for index in range(count):
+        call = add(index, tag)
+        if index % 2:
+            await call.options(compensate=lambda total: _undo(tag, total - tag))
+        else:
+            await call.options(compensate=_undo(tag, index))
+    if fails:
+        await compensate_all(parallel)
+        await compensate_all(parallel)
+    return ["failed" if fails else "fine", count]
+
+
+def _undo(tag: int, index: int) -> Call[None]:
+    return (undo_once if index % 3 == 2 else undo)(tag, index)
+
+
 async def _sleep(duration: float) -> str:
     await sleep(duration)
     return "slept"
@@ -113,6 +159,8 @@ _EFFECTS: dict[str, Any] = {
     "gather": _gather,
     "deadline": _deadline,
     "effect": _effect,
+    "saga": _saga,
+    "undoing": _undoing,
 }
 
 
@@ -131,13 +179,37 @@ def draw(random: Random, depth: int = 0) -> list[Step]:
             ["sleep", random.choice([0.0, 0.01, 1.0, 7.5, 25.0])],
             ["deadline", random.choice([0.05, 0.5, 20.0]), n],
             ["effect"],
+            _draw_saga(random),
         ]
         if depth == 0:
+            choices.append(["undoing", random.getrandbits(24), n % 4, random.random() < 0.5, n > 4])
             choices += [["signal", "s"], ["signal", "t"], ["maybe", "u", random.choice([0.5, 10.0])]]
         if depth < 2:
             choices.append(["gather", [draw(random, depth + 1) for _ in range(random.randint(2, 3))]])
         steps.append(random.choice(choices))
     return steps
+
+
+def _draw_saga(random: Random) -> Step:
+    tag, count, limit = random.getrandbits(24), random.randint(0, 4), random.choice([None, None, 0.5, 5.0])
+    return ["saga", tag, count, random.random() < 0.7, random.random() < 0.5, limit]
+
+
+def undone(steps: list[Step], result: list[Any]) -> list[list[int]]:
+    """The (tag, index) of all that a program with this result has undone, in no order."""
+    found: list[list[int]] = []
+    kept: list[list[int]] = []
+    for (kind, *rest), value in zip(steps, result, strict=True):
+        if kind == "gather":
+            for branch, part in zip(rest[0], value, strict=True):
+                found += undone(branch, part)
+        elif kind == "saga" and value[0] != "fine":
+            found += [[rest[0], index] for index in range(value[1])]
+        elif kind == "undoing":
+            kept += [[rest[0], index] for index in range(value[1])]
+            if value[0] == "failed":
+                found, kept = found + kept, []
+    return found
 
 
 def signals_of(steps: list[Step]) -> list[tuple[str, int]]:
@@ -168,6 +240,11 @@ def _is_right(step: Step, value: Any, counts: dict[str, int]) -> bool:
         return all(is_right(branch, part) for branch, part in zip(rest[0], value, strict=True))
     if kind == "refused":
         return str(value).startswith("KeyError ")
+    if kind == "saga":
+        _, count, fails, _, limit = rest
+        usual = ("failed", count) if fails else ("fine", count)
+        early = count > 1 or (limit is not None and value[0] == "late")  # a lost step, or the time was over
+        return tuple(value) == usual or (early and value[0] != "fine" and 0 <= value[1] <= count)
     return value in _possible(kind, rest)
 
 
@@ -181,5 +258,6 @@ def _possible(kind: str, rest: list[Any]) -> tuple[Any, ...]:
         "maybe": lambda: ("hello", "nobody"),
         "deadline": lambda: ("in time", "late"),
         "effect": lambda: (True,),
+        "undoing": lambda: (["failed" if rest[2] else "fine", rest[1]],),
     }
     return values[kind]()

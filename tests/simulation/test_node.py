@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -16,8 +16,9 @@ from continuum.core.machine import Machine
 from continuum.core.step import Crew, RunIdentity
 from continuum.errors import JournalError
 from continuum.model import payload
+from continuum.model.events import CompensationCompleted, CompensationFailed, CompensationScheduled, from_row
 from continuum.model.run import LIVE_STATES, RunSeed
-from tests.simulation.programs import draw, is_right, signals_of
+from tests.simulation.programs import draw, is_right, signals_of, undone
 from tests.simulation.world import BOOT, NAMES, World
 
 RUNS = 6
@@ -136,7 +137,25 @@ def check(world: World, clients: Clients) -> None:
         result = payload.decode(row.result or b"")
         assert isinstance(result, list)
         assert is_right(steps, result), f"seed {world.seed}: {steps} gave {result}"
+        check_undone(world, run_id, undone(steps, result))
         replay(world, run_id)
+
+
+def check_undone(world: World, run_id: UUID, expected: list[list[int]]) -> None:
+    """What should be undone was, once, the last first; and each of it came to an end."""
+    bodies = [from_row(row) for row in world.store.catalog.events(run_id)]
+    scheduled: list[list[int]] = [
+        cast("list[list[int]]", payload.decode(body.args))[0]
+        for body in bodies
+        if isinstance(body, CompensationScheduled)
+    ]
+    assert sorted(scheduled) == sorted(expected), f"seed {world.seed}: {run_id} undid {scheduled}"
+    for tag in {tag for tag, _ in scheduled}:
+        order = [index for each, index in scheduled if each == tag]
+        assert order == sorted(order, reverse=True), f"seed {world.seed}: {run_id} undid {order} of {tag}"
+    ends = [body.command for body in bodies if isinstance(body, CompensationCompleted | CompensationFailed)]
+    begins = [seq for seq, body in enumerate(bodies, 1) if isinstance(body, CompensationScheduled)]
+    assert sorted(ends) == begins, f"seed {world.seed}: {run_id} left a compensation open"
 
 
 def replay(world: World, run_id: UUID) -> None:
@@ -158,7 +177,9 @@ def replay(world: World, run_id: UUID) -> None:
     )
 
 
-@pytest.mark.rule("R4", "R6", "R7", "R8", "L1", "L6", "B3", "B6", "A1", "A4", "A5", "A8", "S1", "S3", "T2")
+@pytest.mark.rule(
+    "R4", "R6", "R7", "R8", "L1", "L6", "B3", "B6", "A1", "A4", "A5", "A8", "S1", "S3", "T2", "G1", "G3"
+)
 @pytest.mark.parametrize("block", range(20))
 def test_every_run_ends_right_whatever_is_lost_doubled_late_or_killed(block: int) -> None:
     for seed in range(block * SEEDS // 20, (block + 1) * SEEDS // 20):

@@ -23,7 +23,7 @@ from continuum.core.attempt import ActivityInfo, perform, timed_out
 from continuum.core.definitions import registry
 from continuum.errors import JournalError
 from continuum.memory.store import MemoryStore
-from continuum.model.events import ActivityRetried, ActivityScheduled, from_row
+from continuum.model.events import ActivityRetried, ActivityScheduled, CompensationScheduled, from_row
 from continuum.ports.journal import RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.ports.offload import Completion, Desk, Lane
@@ -358,7 +358,7 @@ class World:
         assert self.starts[task.key] == 1, f"seed {self.seed}: attempt {task.key} began twice"
         recorded = {row.seq: from_row(row) for row in self.store.catalog.events(UUID(bytes=task.run))}
         scheduled = recorded.get(task.seq)
-        assert isinstance(scheduled, ActivityScheduled), (
+        assert isinstance(scheduled, ActivityScheduled | CompensationScheduled), (
             f"seed {self.seed}: {task.key} began before its commit"
         )
         attempts = [1] + [

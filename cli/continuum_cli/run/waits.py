@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 from continuum.model.history import Event, History
 from continuum_cli.output import moment
 
-_ARRIVALS = frozenset({"activity_completed", "activity_failed", "signal_received", "timer_fired"})
+_ARRIVALS = frozenset(
+    {
+        "activity_completed",
+        "activity_failed",
+        "compensation_completed",
+        "compensation_failed",
+        "signal_received",
+        "timer_fired",
+    }
+)
 
 
 def waits_of(history: History) -> list[str]:
@@ -27,6 +36,8 @@ def _command(event: Event) -> str | None:
     match event.type:
         case "activity_scheduled":
             return f"activity {event.data['activity']}"
+        case "compensation_scheduled":
+            return f"compensation {event.data['activity']}"
         case "signal_awaited":
             timeout_s = event.data["timeout_s"]
             until = "" if timeout_s is None else f", until {_due(event, timeout_s)}"

@@ -6,16 +6,16 @@ from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
 from continuum.core.failure import activity_error
-from continuum.core.pending import CommandFuture, settle
+from continuum.core.pending import CommandFuture, Restore, settle
 from continuum.core.site import site_text
 from continuum.core.step import Dispatch
-from continuum.model import payload
 from continuum.model.events import (
     ActivityCompleted,
     ActivityFailed,
     ActivityRetried,
     ActivityScheduled,
     EventBody,
+    Failure,
 )
 
 if TYPE_CHECKING:
@@ -43,10 +43,18 @@ class PendingActivity:
     def dispatch(self, seq: int) -> Dispatch:
         return Dispatch(seq, self.attempt, self.call, self.args, self.key, self.delay_s)
 
+    def completion(self, seq: int, value: bytes, at: int) -> EventBody:
+        """Return the arrival of a value."""
+        return ActivityCompleted(seq, value, at)
+
+    def final_failure(self, seq: int, failure: Failure, timed_out: bool, at: int) -> EventBody:
+        """Return the arrival of the failure after which no attempt follows."""
+        return ActivityFailed(seq, failure, self.attempt, at, timed_out)
+
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
         if isinstance(body, ActivityCompleted):
             del machine.pending[seq]
-            settle(self.future, self.call.target.signature.restore_result, body.value, "result")
+            settle(self.future, _restoring(machine, seq, self.call), body.value, "result")
         elif isinstance(body, ActivityFailed):
             del machine.pending[seq]
             self.future.set_exception(activity_error(body.failure, body.attempts, body.timed_out))
@@ -67,7 +75,7 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Future[Any]:
     recorded = cursor.expected()
     is_it = type(recorded) is ActivityScheduled and recorded.activity == call.name
     if not (is_it and _surely_fits(call)):
-        args = payload.encode([list(call.args), dict(call.kwargs)], path=call.name)
+        args = call.packed()
         if recorded is None:
             return _begin(machine, call, args)
     if type(recorded) is not ActivityScheduled or not is_it:
@@ -77,7 +85,7 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Future[Any]:
 
 
 def _begin(machine: Machine, call: ActivityCall[Any], args: bytes) -> Future[Any]:
-    key, crew = _idempotency_key(call), machine.crew.text
+    key, crew = idempotency_key(call), machine.crew.text
     machine.cursor.append(ActivityScheduled(call.name, args, site_text(call.site), crew))
     entry = _pend(machine, call, args, key, crew)
     machine.out.dispatches.append(entry.dispatch(machine.cursor.seq))
@@ -87,12 +95,11 @@ def _begin(machine: Machine, call: ActivityCall[Any], args: bytes) -> Future[Any
 def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivityScheduled) -> Future[Any]:
     """The call is in the journal. If its result is the very next event, and nothing else is ready to run, the code
     would wait now and be given just that: so it is given it at once, without the way through the loop."""
+    seq = machine.cursor.seq
     answer = machine.cursor.answer(ActivityCompleted) if machine.loop.quiet else None
     if answer is not None:
-        return settle(
-            machine.loop.create_future(), call.target.signature.restore_result, answer.value, "result"
-        )
-    return _pend(machine, call, recorded.args, _idempotency_key(call), recorded.crew).future
+        return settle(machine.loop.create_future(), _restoring(machine, seq, call), answer.value, "result")
+    return _pend(machine, call, recorded.args, idempotency_key(call), recorded.crew).future
 
 
 def _pend(
@@ -101,6 +108,13 @@ def _pend(
     seq = machine.cursor.seq
     entry = machine.pending[seq] = PendingActivity(call, args, key, CommandFuture(machine, seq), crew)
     return entry
+
+
+def _restoring(machine: Machine, seq: int, call: ActivityCall[Any]) -> Restore:
+    """What makes the activity's value of its payload; and, if it has one, its compensation pending."""
+    if call.compensation is None:
+        return call.target.signature.restore_result
+    return machine.rollback.restoring(seq, call)
 
 
 def _surely_fits(call: ActivityCall[Any]) -> bool:
@@ -115,7 +129,8 @@ def _surely_fits(call: ActivityCall[Any]) -> bool:
     return True
 
 
-def _idempotency_key(call: ActivityCall[Any]) -> str | None:
+def idempotency_key(call: ActivityCall[Any]) -> str | None:
+    """Return the key of the call, None if its activity has none."""
     key = call.policy.idempotency_key
     if key is None:
         return None
