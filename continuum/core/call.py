@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from continuum.core.commands.activity import schedule
+from continuum.core.commands.child import run_child
 from continuum.core.loop import current_machine
 from continuum.core.options import ActivityOptions, checked_options
 from continuum.errors import ConfigurationError
@@ -127,7 +128,10 @@ class ActivityCall(Call[R_co]):
 
 
 class WorkflowCall(Call[R_co]):
-    """A call of a workflow: what ``client.start`` takes. ``target`` is None for a call by name."""
+    """A call of a workflow: what ``client.start`` takes. ``target`` is None for a call by name.
+
+    Awaited inside a workflow it runs a child. Cancelling that await cancels the child.
+    """
 
     __slots__ = ("_name", "target")
 
@@ -159,10 +163,7 @@ class WorkflowCall(Call[R_co]):
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
-        current_machine(self.name)
-        raise ConfigurationError(
-            f"{self!r}: this version runs no workflow inside another; start it with a client, from an activity"
-        )
+        return run_child(current_machine(self.name), self).__await__()
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> WorkflowCall[Any]:
