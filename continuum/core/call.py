@@ -73,7 +73,9 @@ class Call(Coroutine[Any, Any, R_co], Generic[R_co]):
         return type(self) is type(other) and self._same() == other._same()
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        """By identity, against the custom for values: ``asyncio.gather`` keeps its arguments in a dict, and would run
+        two equal calls once."""
+        return id(self)
 
     def __repr__(self) -> str:
         arguments = [repr(value) for value in self.args]
