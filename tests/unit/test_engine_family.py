@@ -11,7 +11,9 @@ import pytest
 
 from continuum.core.definitions import activity, workflow
 from continuum.core.effects import continue_as_new, now, start_child, wait_signal
+from continuum.core.failure import encode_failure
 from continuum.model import payload
+from continuum.model.events import Failure
 from continuum.model.ids import child_run_id, successor_run_id
 from continuum.model.run import RunSeed
 from continuum.ports.journal import CancelNote, ClaimedRun, Journal, Lease, Mail
@@ -165,6 +167,22 @@ def test_a_time_out_around_a_child_cancels_it_with_the_commit_of_the_time_out(ho
     house.settle()
     assert house.state(child_id) == "cancelled"
     assert house.types() == ["timer_started", "child_started", "timer_fired", "signal_awaited"]
+
+
+@pytest.mark.rule("C6")
+def test_the_end_of_a_parent_cancels_the_child_of_a_broken_await_in_the_same_commit(house: House) -> None:
+    @workflow(name="engine.both")
+    async def both() -> None:
+        await asyncio.gather(child(1), child(2))
+
+    house.start(both)
+    house.assign()
+    first, _ = house.executes()
+    failed = Finished(first.run, first.seq, 1, False, encode_failure(Failure("ValueError", "no")))
+    house.worker.send("engine-1", failed)
+    house.settle()
+    assert house.state() == "failed"
+    assert [house.state(child_run_id(RUN, n, None)) for n in (1, 2)] == ["failed", "cancelled"]
 
 
 @pytest.mark.rule("C2")
