@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING
 
 from continuum.core.attempt import ActivityInfo, activity_info
 from continuum.core.call import ActivityCall, Call, WorkflowCall, call
+from continuum.core.commands.child import ChildRef
 from continuum.core.definitions import activity, workflow
 from continuum.core.effects import (
     RunInfo,
     Signal,
+    continue_as_new,
     days,
     hours,
     minutes,
@@ -35,6 +37,7 @@ from continuum.core.effects import (
     side_effect,
     sleep,
     sleep_until,
+    start_child,
     today,
     uuid4,
     wait_signal,
@@ -112,6 +115,7 @@ __all__ = [
     "AsyncRunHandle",
     "Call",
     "ChildError",
+    "ChildRef",
     "Client",
     "ConfigurationError",
     "ContinuumError",
@@ -149,6 +153,7 @@ __all__ = [
     "compensate",
     "compensate_all",
     "configure",
+    "continue_as_new",
     "days",
     "desc",
     "field",
@@ -170,6 +175,7 @@ __all__ = [
     "sleep",
     "sleep_until",
     "start",
+    "start_child",
     "start_many",
     "today",
     "uuid4",

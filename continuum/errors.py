@@ -38,7 +38,10 @@ class ActivityTimeoutError(ActivityError, TimeoutError):
 
 
 class ChildError(ContinuumError):
-    """A child workflow did not complete."""
+    """A child workflow did not complete. Raised by ``await child(...)`` and ``await ref``.
+
+    ``run_id`` is the child's id as its parent knows it, ``state`` how it ended: ``failed`` or ``cancelled``.
+    """
 
     def __init__(self, message: str, *, run_id: UUID, state: str) -> None:
         super().__init__(message)
@@ -102,12 +105,10 @@ class RunWaitingError(ContinuumError, TimeoutError):
 class RunExistsError(ContinuumError):
     """A run with this id exists already; nothing was started."""
 
-    def __init__(self, run_id: UUID, key: str | None = None) -> None:
+    def __init__(self, run_id: UUID, key: str | None = None, remedy: str | None = None) -> None:
         name = f"{key!r} ({run_id})" if key else str(run_id)
-        super().__init__(
-            f"run {name} exists already; nothing was started. "
-            'Choose another id, or pass if_exists="attach" to get the existing run'
-        )
+        remedy = remedy or 'Choose another id, or pass if_exists="attach" to get the existing run'
+        super().__init__(f"run {name} exists already; nothing was started. {remedy}")
         self.run_id = run_id
         self.key = key
 
@@ -136,7 +137,7 @@ class ReplayDriftError(ContinuumError):
 
 
 class SuspendLeakError(ContinuumError):
-    """Workflow code swallowed its own suspension (a bare ``except`` around an effect)."""
+    """Workflow code swallowed its own suspension (a bare ``except`` around an effect), or its continuation as new."""
 
 
 class PayloadError(ContinuumError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from continuum.core.commands.activity import schedule
+from continuum.core.commands.child import run_child
 from continuum.core.loop import current_machine
 from continuum.core.options import ActivityOptions, checked_options
 from continuum.errors import ConfigurationError
@@ -74,7 +75,9 @@ class Call(Coroutine[Any, Any, R_co], Generic[R_co]):
         return type(self) is type(other) and self._same() == other._same()
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        """By identity, against the custom for values: ``asyncio.gather`` keeps its arguments in a dict, and would run
+        two equal calls once."""
+        return id(self)
 
     def __repr__(self) -> str:
         arguments = [repr(value) for value in self.args]
@@ -151,7 +154,10 @@ class ActivityCall(Call[R_co]):
 
 
 class WorkflowCall(Call[R_co]):
-    """A call of a workflow: what ``client.start`` takes. ``target`` is None for a call by name."""
+    """A call of a workflow: what ``client.start`` takes. ``target`` is None for a call by name.
+
+    Awaited inside a workflow it runs a child. Cancelling that await cancels the child.
+    """
 
     __slots__ = ("_name", "target")
 
@@ -183,10 +189,7 @@ class WorkflowCall(Call[R_co]):
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
-        current_machine(self.name)
-        raise ConfigurationError(
-            f"{self!r}: this version runs no workflow inside another; start it with a client, from an activity"
-        )
+        return run_child(current_machine(self.name), self).__await__()
 
 
 def compensating(call: object) -> ActivityCall[Any]:

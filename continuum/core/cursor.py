@@ -37,6 +37,7 @@ class Cursor:
         self.at = at
         self.replaying = False
         self.closed = False
+        self.leaked = False  # code tried an effect although it was closed
         self.drift: ReplayDriftError | None = None
         self._recorded: Sequence[EventBody] = ()
         self._new: list[EventBody] = []
@@ -62,8 +63,10 @@ class Cursor:
         return bool(self._new)
 
     def expected(self) -> EventBody | None:
-        """The event that a command issued now must match, None on new ground; a dropped run unwinds here."""
+        """The event that a command issued now must match, None on new ground; a run that is dropped, or continued as
+        new, unwinds here."""
         if self.closed or self.drift is not None:
+            self.leaked = True
             raise Drift
         return self._recorded[self.seq] if self.seq < len(self._recorded) else None
 

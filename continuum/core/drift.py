@@ -9,8 +9,10 @@ from continuum.model.events import (
     EVENT_TYPES,
     KIND_OF,
     ActivityScheduled,
+    ChildStarted,
     CompensationScheduled,
     EventBody,
+    RunContinuedAsNew,
     SignalAwaited,
     SignalReceived,
 )
@@ -51,6 +53,10 @@ def _target(body: EventBody) -> str | None:
             return f"compensation {name}"
         case SignalAwaited(name=name) | SignalReceived(name=name, command=0):
             return f"wait for signal {name}"
+        case ChildStarted(workflow=name):
+            return f"child {name}"
+        case RunContinuedAsNew(workflow=name):
+            return f"continue_as_new {name}"
         case _:
             return {1: "side effect", 8: "timer"}.get(KIND_OF[type(body)])
 

@@ -7,12 +7,15 @@ import datetime as dt
 import random as random_module
 import uuid
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
 import msgspec
 
-from continuum.core.commands import effect
+from continuum.core.call import ActivityCall, Call, WorkflowCall
+from continuum.core.commands import child, effect
+from continuum.core.commands.child import ChildRef
+from continuum.core.commands.continuation import leave
 from continuum.core.commands.timer import start_timer
 from continuum.core.commands.wait import wait
 from continuum.core.loop import WorkflowLoop, current_machine
@@ -103,6 +106,43 @@ async def sleep_until(moment: dt.datetime) -> None:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
+
+
+async def start_child(call: WorkflowCall[T], id: str | None = None) -> ChildRef[T]:
+    """Start a child workflow without waiting for it; ``await`` the reference that is returned for its result.
+
+    The child's run is inserted with the journal entry that says so. Its id is derived from this run's and from ``id``,
+    or, without one, from how many children came before it: no replay starts it twice. It goes on when this run ends.
+
+    Raises:
+        RunExistsError: this run has started a child under ``id`` already.
+        ConfigurationError: this run has ten generations of parents, and may have no children.
+        TypeError: ``call`` is no call of a workflow.
+    """
+    machine = current_machine("start_child")
+    if id is not None and not (isinstance(id, str) and id):
+        raise TypeError(f"the id of a child is a text, not {id!r}")
+    return child.start_child(machine, _workflow_call("start_child", call), id)
+
+
+def continue_as_new(call: WorkflowCall[Any]) -> NoReturn:
+    """End this run as ``continued``; a successor runs ``call`` with an empty history, and inherits signals, children,
+    attributes and whoever waits for the result.
+
+    It works by an exception that ``except Exception`` does not catch; code after it never runs. Code that swallows it
+    all the same fails the run with ``SuspendLeakError``. Called in a task, it ends the whole run.
+    """
+    machine = current_machine("continue_as_new")
+    leave(machine, _workflow_call("continue_as_new", call))
+
+
+def _workflow_call(effect_name: str, call: object) -> WorkflowCall[Any]:
+    if isinstance(call, Call):
+        call.take()
+    if isinstance(call, WorkflowCall):
+        return call
+    what = f"{call.name}, an activity" if isinstance(call, ActivityCall) else repr(call)
+    raise TypeError(f"{effect_name} takes the call of a workflow, such as checkout(order), not {what}")
 
 
 def side_effect(fn: Callable[[], T]) -> T:

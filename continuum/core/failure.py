@@ -45,6 +45,11 @@ def activity_error(failure: Failure, attempts: int, timed_out: bool) -> Activity
     return kind(failure.message, type=failure.type, attempts=attempts, traceback=failure.traceback)
 
 
+def cancellation(reason: str | None) -> Failure:
+    """Return the failure that stands in the row of a cancelled run."""
+    return Failure("continuum.Cancelled", reason or "")
+
+
 def encode_failure(failure: Failure) -> bytes:
     return _encode(failure)
 

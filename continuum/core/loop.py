@@ -38,6 +38,10 @@ class Ready:
         return self.callback is None
 
 
+def _ignored(callback: Any, *args: Any, context: Context | None = None) -> Ready:
+    return Ready(None, args, context)
+
+
 class WorkflowLoop(AbstractEventLoop):
     """The loop of one run. Only :meth:`drain` runs callbacks; it ends when all of them wait."""
 
@@ -71,6 +75,16 @@ class WorkflowLoop(AbstractEventLoop):
                     self.call_exception_handler({"exception": error})
         finally:
             _set_running_loop(outer)
+
+    @property
+    def has_tasks(self) -> bool:
+        """True if there may be tasks besides the root."""
+        return bool(self._tasks)
+
+    def halt(self) -> None:
+        """Run no callback any more but the one that runs now: nothing beside it may go on."""
+        self._ready.clear()
+        self.call_soon = _ignored  # type: ignore[method-assign]  # nothing to check on the hot path
 
     def close_all(self, root: Task[Any]) -> None:
         """Close every coroutine that is still suspended; what their ``finally`` blocks do is inert by now."""

@@ -4,9 +4,9 @@ An arrival is appended when it is *delivered*, not when it happened, and after e
 (R4): so the journal is the order in which the code saw things, and live and replayed runs are the same walk
 (:mod:`continuum.core.cursor`).
 
-The shell feeds ``signal``, ``complete``, ``fail``, ``retry`` and ``fire``, each of which ignores what nothing waits
-for, so every arrival may come twice or too late; then it takes the :class:`Step`, commits it, and only after that
-lets its outputs out (R8).
+The shell feeds ``signal``, ``complete``, ``fail``, ``retry``, ``fire``, ``child_ended`` and ``cancel``, each of which
+ignores what nothing waits for, so every arrival may come twice or too late; then it takes the :class:`Step`, commits
+it, and only after that lets its outputs out (R8).
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
+from uuid import UUID
 
 from continuum.core.call import ActivityCall
 from continuum.core.commands.activity import PendingActivity
+from continuum.core.commands.child import Children, PendingChild
+from continuum.core.commands.continuation import Leaving
 from continuum.core.commands.timer import PendingTimer
 from continuum.core.commands.wait import PendingWait
 from continuum.core.cursor import Cursor
 from continuum.core.definitions import Workflow
 from continuum.core.ending import ending_of
+from continuum.core.failure import decode_failure
 from continuum.core.inbox import Inbox
 from continuum.core.loop import WorkflowLoop
 from continuum.core.pending import Pending
@@ -30,12 +34,17 @@ from continuum.core.step import Crew, Outputs, PendingAttempt, RunIdentity, Step
 from continuum.model import payload
 from continuum.model.events import (
     ActivityRetried,
+    CancelRequested,
+    ChildCancelled,
+    ChildCompleted,
+    ChildFailed,
     EventBody,
     EventRow,
     Failure,
     SignalReceived,
     TimerFired,
 )
+from continuum.model.run import RunState
 
 
 class Machine:
@@ -52,6 +61,10 @@ class Machine:
         self.rollback = Rollback()
         self.out = Outputs()
         self.random: Any = None  # made by the effect that wants it: a generator is 2.5 KB
+        self.children: Children | None = None
+        self.leaving: Leaving | None = None
+        self.cancellation: CancelRequested | None = None
+        self.cancelled_at = 0  # seq of the cancellation
         self._args = args
         self._end_taken = False
 
@@ -68,7 +81,7 @@ class Machine:
         cursor.load(history)
         self._task = asyncio.Task(self._main(), loop=self.loop)
         self._drain()
-        while cursor.left and not self._task.done():
+        while cursor.left and not self.ended:
             self._replay_arrival()
         if cursor.left:
             raise cursor.leftover(cursor.seq, self.ended)
@@ -82,21 +95,29 @@ class Machine:
 
     def close(self) -> None:
         """The end is committed: untie what refers to itself, so that no collector has to find it."""
+        self.cursor.closed = True
+        if self.leaving is not None or self.loop.has_tasks:
+            self.loop.close_all(self._task)
         self.pending.clear()
         del self.loop.machine
 
     @property
     def ended(self) -> bool:
-        return self._task.done()
+        return self._task.done() or self.leaving is not None
 
     @property
     def changed(self) -> bool:
         """True if there is something to commit."""
-        return bool(self.cursor.changed or self.out.timers_cleared or (self.ended and not self._end_taken))
+        return bool(
+            self.cursor.changed
+            or self.out.timers_cleared
+            or self.out.children_consumed
+            or (self.ended and not self._end_taken)
+        )
 
     @property
     def parked(self) -> bool:
-        """True if no activity is under way: the run waits for signals and timers only."""
+        """True if no activity is under way: the run waits for signals, timers and children only."""
         for entry in self.pending.values():  # noqa: SIM110 - a generator costs on the hot path
             if isinstance(entry, PendingActivity):
                 return False
@@ -119,7 +140,9 @@ class Machine:
         """Return all that changed since the last call, and forget it here."""
         base_seq, events = self.cursor.take()
         if self.ended:
-            state, result, error = ending_of(self._task)
+            state, result, error = ending_of(self._task, self.leaving, self.cancellation)
+            if state != "continued":
+                self._end_children()
         else:
             state, result, error = ("suspended" if self.parked else "running"), None, None
         out, self.out = self.out, Outputs()
@@ -172,6 +195,35 @@ class Machine:
         self.out.timers_cleared.append(seq)
         return self._arrive(TimerFired(seq, self.cursor.at))
 
+    def child_ended(self, child_id: UUID, command: int, state: RunState, payload: bytes, at: int) -> bool:
+        """A child has ended: ``payload`` is of the value if completed, an encoded ``Failure`` if failed. An end that
+        nothing waits for leaves no event, and is consumed all the same."""
+        if self.ended:
+            return False
+        self.children = self.children or Children()
+        if child_id in self.children.ended:
+            return False
+        self.children.ended.add(child_id)
+        self.out.children_consumed.append(child_id)
+        if type(self.pending.get(command)) is not PendingChild:
+            return False
+        self.cursor.see(at)
+        match state:
+            case "completed":
+                return self._arrive(ChildCompleted(command, payload, self.cursor.at))
+            case "failed":
+                return self._arrive(ChildFailed(command, decode_failure(payload), self.cursor.at))
+            case _:
+                return self._arrive(ChildCancelled(command, self.cursor.at))
+
+    def cancel(self, reason: str | None, cleanup_s: float, at: int) -> bool:
+        """Raise ``CancelledError`` where the code waits (K4). What the code makes of it is how the run ends; whoever
+        asked ends it for good when the time is over. ``at``: when it was asked for. Only the first one counts."""
+        if self.ended or self.cancellation is not None:
+            return False
+        self.cursor.see(at)
+        return self._arrive(CancelRequested(cleanup_s, at, reason))
+
     # -- commands end
 
     def withdraw(self, seq: int) -> None:
@@ -199,6 +251,8 @@ class Machine:
         self.loop.drain()
         if self.cursor.drift is not None:
             raise self.cursor.drift
+        if self.leaving is not None:
+            self.leaving.finish(self)
 
     def _arrive(self, body: EventBody) -> bool:
         """Record a live arrival, and let the code see it."""
@@ -218,7 +272,20 @@ class Machine:
         """Give the arrival to what waits for it; False if nothing does."""
         seq = getattr(body, "command", 0)
         entry = self.pending.get(seq)
-        return entry is not None and entry.arrive(self, seq, body)
+        if entry is not None:
+            return entry.arrive(self, seq, body)
+        return type(body) is CancelRequested and self._cancel_code(body)
+
+    def _cancel_code(self, body: CancelRequested) -> bool:
+        self.cancellation, self.cancelled_at = body, self.cursor.seq
+        return self._task.cancel(body.reason)
+
+    def _end_children(self) -> None:
+        """The run has ended without the children that belong to its awaits: they are cancelled (C6)."""
+        for seq, entry in list(self.pending.items()):
+            if type(entry) is PendingChild and entry.attached:
+                del self.pending[seq]
+                entry.withdrawn(self, seq)
 
     def _awaiting(self, seq: int, attempt: int) -> PendingActivity | None:
         entry = self.pending.get(seq)

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from continuum.model.events import EventRow
-from continuum.model.run import RunState
+from continuum.model.run import RunSeed, RunState
 
 if TYPE_CHECKING:
     from continuum.core.call import ActivityCall
@@ -25,7 +25,8 @@ class Crew:
 
 
 class RunIdentity(msgspec.Struct, frozen=True):
-    """What a run is, besides its history. ``created_at``: microseconds since the epoch, database time."""
+    """What a run is, besides its history. ``created_at``: microseconds since the epoch, database time. ``depth``:
+    generations above it."""
 
     run_id: UUID
     workflow: str
@@ -34,6 +35,7 @@ class RunIdentity(msgspec.Struct, frozen=True):
     correlation_id: UUID
     parent_run_id: UUID | None = None
     continued_from_run_id: UUID | None = None
+    depth: int = 0
 
 
 class Dispatch(msgspec.Struct):
@@ -55,13 +57,18 @@ class TimerSet(msgspec.Struct):
 
 class Outputs(msgspec.Struct):
     """What a step lets out or changes besides its events. ``abandoned``: (seq, attempt) of activities that nobody
-    awaits any more (A15)."""
+    awaits any more (A15). ``children_consumed``: ids under which the ends of children came; ``children_cancelled``:
+    seqs of ``ChildStarted`` (C6). ``successor`` comes with the state ``continued``."""
 
     dispatches: list[Dispatch] = []
     abandoned: list[tuple[int, int]] = []
     timers_set: list[TimerSet] = []
     timers_cleared: list[int] = []
     signals_consumed: list[int] = []
+    children_started: list[RunSeed] = []
+    children_consumed: list[UUID] = []
+    children_cancelled: list[int] = []
+    successor: RunSeed | None = None
 
 
 class Step(msgspec.Struct):

@@ -24,6 +24,7 @@ from continuum.model.events import EVENT_TYPES, EventRow, Failure, from_row
 FORMAT = 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_IDS = frozenset({"child", "run"})  # fields that are the 16 bytes of a run's id
 _KINDS = {name: kind for kind, name in EVENT_TYPES.items()}
 
 
@@ -144,6 +145,8 @@ def _readable(name: str, value: object) -> object:
     match value:
         case Failure():
             return failure_as_dict(value)
+        case bytes() if name in _IDS:
+            return UUID(bytes=value)
         case b"":
             return None  # a side effect that failed has no value
         case bytes():

@@ -29,6 +29,17 @@ def time_ordered_id(unix_ms: int, random: int) -> uuid.UUID:
     return uuid.UUID(int=(unix_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | middle << 64 | 0b10 << 62 | low)
 
 
+def child_run_id(parent: uuid.UUID, ordinal: int, name: str | None) -> uuid.UUID:
+    """Return the id of a child of ``parent``: by the ``id=`` that it was given, else by its number among the parent's
+    children, from 1. Every replay finds the same (C1)."""
+    return uuid.uuid5(parent, f"child {ordinal}" if name is None else f"child id {name}")
+
+
+def successor_run_id(run: uuid.UUID) -> uuid.UUID:
+    """Return the id of the run that continues ``run`` as new: a commit that is tried again inserts the same."""
+    return uuid.uuid5(run, "successor")
+
+
 class Owner(NamedTuple):
     """One incarnation of one engine: what holds leases (L2). Its text is ``node/instance/engine/incarnation``.
 

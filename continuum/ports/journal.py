@@ -31,7 +31,8 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
 
 class ClaimedRun(msgspec.Struct, frozen=True, array_like=True):
     """A run that was leased just now. ``fresh``: it never had an owner before, so it has no history.
-    ``created_at``: seconds since the epoch. ``previous_owner``: who held it last, if anybody."""
+    ``created_at``: seconds since the epoch. ``previous_owner``: who held it last, if anybody. ``depth``: generations
+    above it."""
 
     run_id: UUID
     token: int
@@ -45,6 +46,7 @@ class ClaimedRun(msgspec.Struct, frozen=True, array_like=True):
     parent_run_id: UUID | None = None
     continued_from_run_id: UUID | None = None
     previous_owner: str | None = None
+    depth: int = 0
 
 
 class SignalRow(msgspec.Struct, frozen=True, array_like=True):

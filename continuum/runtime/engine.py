@@ -28,6 +28,8 @@ from continuum.ports.offload import Completion, Lane, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
 from continuum.runtime.commits import Commits
+from continuum.runtime.delivery import deliver
+from continuum.runtime.kin import Kin
 from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
@@ -88,6 +90,7 @@ class Engine:
         self._releases: list[Release] = []
         self._releasing = False
         self._outgoing = Outgoing(ports, str(owner))
+        self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
         self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._scanned)
         self._draining = False
         self._retired = False
@@ -229,7 +232,7 @@ class Engine:
             run.rows.update(loaded.open_tasks)
             run.snapshot_seq = loaded.snapshot.upto_seq if loaded.snapshot is not None else 0
             recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= len(history)]
-            self._apply_mail(run, loaded.mail)
+            deliver(run, loaded.mail, self._attempts, self._ownership.now_us())
             self._attempts.recover(run, recorded)
         self._touch(run)
 
@@ -271,20 +274,11 @@ class Engine:
             return
         run.read = True
         if mail is not None:
-            self._apply_mail(run, mail)
+            deliver(run, mail, self._attempts, self._ownership.now_us())
             self._touch(run)
         elif not run.committing:  # else the commit's answer says what happened
             log.info("run %s has another owner now, or was ended from outside; dropped", run.lease.run_id)
             self._drop(run)
-
-    def _apply_mail(self, run: LiveRun, mail: Mail) -> None:
-        now_us = self._ownership.now_us()
-        for signal in mail.signals:
-            run.machine.signal(signal.id, signal.name, signal.payload, now_us)
-        for outcome in mail.outcomes:
-            self._attempts.outcome(run, outcome)
-        for seq in mail.due_timers:
-            run.machine.fire(seq, now_us)
 
     def _touch(self, run: LiveRun) -> None:
         run.touched_at = self._clock.monotonic()
@@ -298,8 +292,10 @@ class Engine:
     def _settle(self, flight: Flight, written: bool) -> None:
         run = flight.run
         if not written:
+            self._kin.refused(flight.commit)
             self._not_written(run)
             return
+        self._kin.committed(run, flight.commit)
         self._attempts.settle(run, flight.settled)
         if self._runs.get(run.id) is not run:
             return  # another lease of this run has come since
@@ -403,7 +399,7 @@ class Engine:
             run = self._runs.get(release.run_id.bytes)
             if run is not None and run.lease.token == release.token:
                 self._drop(run)
-        self._outgoing.released()
+        self._outgoing.runs_due()
 
     @property
     def _free(self) -> int:

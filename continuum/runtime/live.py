@@ -78,6 +78,10 @@ class LiveRun:
             signals_consumed=step.out.signals_consumed,
             tasks_set=list(self.rows_set.values()) if self.rows_set else (),
             tasks_cleared=[seq for seq in self.rows_cleared if seq not in self.rows_set],
+            children_started=step.out.children_started,
+            children_consumed=step.out.children_consumed,
+            children_cancelled=step.out.children_cancelled,
+            successor=step.out.successor,
         )
         self.rows_set, self.rows_cleared = {}, []
         return commit, step
@@ -126,6 +130,7 @@ def identity_of(claimed: ClaimedRun) -> RunIdentity:
         correlation_id=claimed.correlation_id,
         parent_run_id=claimed.parent_run_id,
         continued_from_run_id=claimed.continued_from_run_id,
+        depth=claimed.depth,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from continuum.ports.journal import TimerRow
 from continuum.runtime.role import Ports
-from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet
+from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet, Wake
 
 ANNOUNCE_S = 2.0
 NEAR_TIMER_S = 60.0  # farther ones the timer reads by itself
@@ -18,6 +18,7 @@ class Outgoing:
         self.peers: dict[str, str] = {}
         self._timers: list[tuple[bytes, int, float]] = []
         self._ended: list[bytes] = []
+        self._mail: list[bytes] = []
         self._look_runs = self._look_tasks = False
         self._announce_at = 0.0
         self._announced = False  # once registered it says so at once: runs wait for this engine
@@ -33,7 +34,13 @@ class Outgoing:
     def tasks_set(self) -> None:
         self._look_tasks = True
 
-    def released(self) -> None:
+    def runs_due(self) -> None:
+        """Runs were given back, or inserted: a dispatcher may claim them."""
+        self._look_runs = True
+
+    def mail_for(self, run: bytes) -> None:
+        """A commit left mail for a run that is not here: another engine may have it, or a dispatcher may claim it."""
+        self._mail.append(run)
         self._look_runs = True
 
     def announce_now(self) -> None:
@@ -51,6 +58,11 @@ class Outgoing:
         if self._ended:
             self._post.hint("router", RunsEnded(self._ended))
             self._ended = []
+        if self._mail:
+            for name in self.peers:
+                if name.startswith("engine"):
+                    self._post.hint(name, Wake(self._mail))
+            self._mail = []
         if self._look_runs or self._look_tasks:
             self._post.hint("dispatcher", Look(self._look_runs, self._look_tasks))
             self._look_runs = self._look_tasks = False

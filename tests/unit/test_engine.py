@@ -91,6 +91,10 @@ class Desks:
         self.held: list[tuple[Lane, int, Callable[[Desk], object]]] = []
         self.hold: set[Lane] = set()
 
+    def use(self, desk: Desk) -> None:
+        """Let the journal work be done at another desk from now on."""
+        self._desk = desk
+
     def submit(self, lane: Lane, ticket: int, work: Callable[[Desk], object]) -> None:
         self.held.append((lane, ticket, work))
 

@@ -16,9 +16,11 @@ from continuum.model import payload
 from continuum.model.events import (
     ActivityFailed,
     ActivityScheduled,
+    ChildStarted,
     EventBody,
     EventRow,
     Failure,
+    RunContinuedAsNew,
     SideEffect,
     SignalReceived,
     TimerStarted,
@@ -54,6 +56,14 @@ def history(*extra: EventRow) -> History:
         for row in (to_row(seq, body) for seq, body in enumerate(BODIES, 1))
     ]
     return History(ORIGIN, [*rows, *extra])
+
+
+def test_ids_of_other_runs_are_read_as_ids() -> None:
+    child = to_row(6, ChildStarted("shop.item", RUN.bytes, "abc", True))
+    successor = to_row(7, RunContinuedAsNew("shop.checkout", RUN.bytes, "abc"))
+    events = history(child, successor)
+    assert (events[5].data["child"], events[6].data["run"]) == (RUN, RUN)
+    assert History.from_json(events.to_json()) == events
 
 
 def test_a_history_is_a_sequence_of_events() -> None:

@@ -529,6 +529,20 @@ def test_locks_queues_events_and_groups_work_and_replay() -> None:
     assert run.replayed().history == run.history
 
 
+def test_equal_calls_in_a_gather_are_run_each() -> None:
+    @workflow(name="t.equal")
+    async def equal() -> list[int]:
+        assert double(1) == double(1)
+        return list(await asyncio.gather(double(1), double(1)))
+
+    with pytest.warns(RuntimeWarning, match="never awaited"):
+        run = Driver(equal)
+    assert run.types == ["activity_scheduled"] * 2
+    run.complete(2, 20)
+    run.complete(1, 10)
+    assert run.result == [10, 20]
+
+
 def test_a_task_group_takes_calls_and_a_retry_policy_is_checked_at_definition() -> None:
     @workflow(name="t.tasks")
     async def tasks() -> int:

@@ -17,13 +17,14 @@ _ARRIVALS = frozenset(
         "timer_fired",
     }
 )
+_CHILD_ENDS = frozenset({"child_completed", "child_failed", "child_cancelled"})
 
 
 def waits_of(history: History) -> list[str]:
     """Return, oldest first, the commands that have not been answered; those that the code gave up are among them."""
     waits: dict[object, str] = {}
     for event in history:
-        if event.type in _ARRIVALS:
+        if event.type in _ARRIVALS or event.type in _CHILD_ENDS:
             waits.pop(event.data.get("command"), None)
         elif event.type == "activity_retried":
             waits[event.data["command"]] = _attempt(waits.get(event.data["command"], "activity"), event)
@@ -38,6 +39,8 @@ def _command(event: Event) -> str | None:
             return f"activity {event.data['activity']}"
         case "compensation_scheduled":
             return f"compensation {event.data['activity']}"
+        case "child_started":
+            return f"child {event.data['workflow']} ({event.data['child']})"
         case "signal_awaited":
             timeout_s = event.data["timeout_s"]
             until = "" if timeout_s is None else f", until {_due(event, timeout_s)}"

@@ -1,0 +1,26 @@
+"""What lay for a run in the database is given to its machine, each kind in its order of arrival."""
+
+from __future__ import annotations
+
+from continuum.ports.journal import Mail
+from continuum.runtime.attempts import Attempts
+from continuum.runtime.live import LiveRun
+
+
+def deliver(run: LiveRun, mail: Mail, attempts: Attempts, now_us: int) -> None:
+    """Give the mail to the run. All of it may come twice.
+
+    A cancel comes before the ends of children: it was written to the whole family at once, and a parent that is
+    asked to clean up must hear that, and not of a child that has done so already.
+    """
+    machine = run.machine
+    for signal in mail.signals:
+        machine.signal(signal.id, signal.name, signal.payload, now_us)
+    for outcome in mail.outcomes:
+        attempts.outcome(run, outcome)
+    for seq in mail.due_timers:
+        machine.fire(seq, now_us)
+    if mail.cancel is not None:
+        machine.cancel(mail.cancel.reason, mail.cancel.cleanup_s, round(mail.cancel.requested_at * 1e6))
+    for end in mail.children:
+        machine.child_ended(end.child_id, end.command, end.state, end.payload, now_us)
