@@ -73,6 +73,7 @@ class LiveRun:
             signals_consumed=step.out.signals_consumed,
             tasks_set=list(self.rows_set.values()) if self.rows_set else (),
             tasks_cleared=[seq for seq in self.rows_cleared if seq not in self.rows_set],
+            is_child=self.machine.identity.parent_run_id is not None,
         )
         self.rows_set, self.rows_cleared = {}, []
         return commit, step
