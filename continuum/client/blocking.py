@@ -115,8 +115,8 @@ class Client:
     def cancel(self, run_id: RunId, *, reason: str | None = None, cleanup: Duration | None = None) -> None:
         """End a run as ``cancelled``, at once, with its children and theirs; the run that continued it, if one did.
 
-        With ``cleanup`` (seconds or timedelta) the run goes on: ``asyncio.CancelledError`` is raised in the workflow and
-        its descendants, which may still run activities. Whoever has not ended when that time is over is ended then.
+        With ``cleanup`` (seconds or timedelta) the run goes on: ``asyncio.CancelledError`` is raised in the workflow
+        and its descendants, which may still run activities. Whoever has not ended when that time is over is ended then.
 
         Raises:
             RunNotFoundError, RunTerminalError: there is no such run, or it has ended.
