@@ -97,10 +97,13 @@ class AsyncClient:
         delivery_id = requests.delivery_id(id)
         await self._perform(self._operations.signal, requests.run_id(run_id), name, body, delivery_id)
 
-    async def cancel(self, run_id: RunId, *, reason: str | None = None) -> None:
-        """End a run as ``cancelled``, at once; see :meth:`Client.cancel`."""
+    async def cancel(
+        self, run_id: RunId, *, reason: str | None = None, cleanup: Duration | None = None
+    ) -> None:
+        """End a run as ``cancelled``, at once or after some time to clean up; see :meth:`Client.cancel`."""
         refuse_in_workflow("cancel")
-        await self._perform(self._operations.cancel, requests.run_id(run_id), requests.cancel_reason(reason))
+        checked = requests.run_id(run_id), requests.cancel_reason(reason), requests.cleanup_s(cleanup)
+        await self._perform(self._operations.cancel, *checked)
 
     async def result(self, run_id: RunId, timeout: Duration | None = None) -> Any:
         """Wait for the end of a run and return the value; see :meth:`Client.result`."""

@@ -112,14 +112,19 @@ class Client:
         body = requests.signal_payload(name, payload)
         self._operations.signal(requests.run_id(run_id), name, body, requests.delivery_id(id))
 
-    def cancel(self, run_id: RunId, *, reason: str | None = None) -> None:
-        """End a run as ``cancelled``, at once.
+    def cancel(self, run_id: RunId, *, reason: str | None = None, cleanup: Duration | None = None) -> None:
+        """End a run as ``cancelled``, at once, with its children and theirs; the run that continued it, if one did.
+
+        With ``cleanup`` (seconds or timedelta) the run goes on: ``asyncio.CancelledError`` is raised in the workflow
+        and its descendants, which may still run activities. Whoever has not ended when that time is over is ended then.
 
         Raises:
             RunNotFoundError, RunTerminalError: there is no such run, or it has ended.
         """
         refuse_in_workflow("cancel")
-        self._operations.cancel(requests.run_id(run_id), requests.cancel_reason(reason))
+        self._operations.cancel(
+            requests.run_id(run_id), requests.cancel_reason(reason), requests.cleanup_s(cleanup)
+        )
 
     def result(self, run_id: RunId, timeout: Duration | None = None) -> Any:
         """Wait for the end of a run, and of those that continue it, and return the value.

@@ -92,9 +92,9 @@ def signal(
     _default("signal").signal(run_id, signal, payload, id=id)
 
 
-def cancel(run_id: RunId, *, reason: str | None = None) -> None:
-    """End a run as ``cancelled``, at once, with the default client; see :meth:`Client.cancel`."""
-    _default("cancel").cancel(run_id, reason=reason)
+def cancel(run_id: RunId, *, reason: str | None = None, cleanup: Duration | None = None) -> None:
+    """End a run as ``cancelled`` with the default client; see :meth:`Client.cancel`."""
+    _default("cancel").cancel(run_id, reason=reason, cleanup=cleanup)
 
 
 def result(run_id: RunId, timeout: Duration | None = None) -> Any:

@@ -39,9 +39,9 @@ class RunHandle(Generic[R_co]):
         """Send the run a signal; see :meth:`Client.signal`."""
         self._client.signal(self.id, signal, payload, id=id)
 
-    def cancel(self, *, reason: str | None = None) -> None:
+    def cancel(self, *, reason: str | None = None, cleanup: Duration | None = None) -> None:
         """Cancel the run; see :meth:`Client.cancel`."""
-        self._client.cancel(self.id, reason=reason)
+        self._client.cancel(self.id, reason=reason, cleanup=cleanup)
 
     def run(self) -> Run:
         """Return what is known of the run; see :meth:`Client.get_run`."""
@@ -83,9 +83,9 @@ class AsyncRunHandle(Generic[R_co]):
         """Send the run a signal; see :meth:`AsyncClient.signal`."""
         await self._client.signal(self.id, signal, payload, id=id)
 
-    async def cancel(self, *, reason: str | None = None) -> None:
+    async def cancel(self, *, reason: str | None = None, cleanup: Duration | None = None) -> None:
         """Cancel the run; see :meth:`AsyncClient.cancel`."""
-        await self._client.cancel(self.id, reason=reason)
+        await self._client.cancel(self.id, reason=reason, cleanup=cleanup)
 
     async def run(self) -> Run:
         """Return what is known of the run; see :meth:`AsyncClient.get_run`."""

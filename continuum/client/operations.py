@@ -5,7 +5,7 @@ either tells the same story when it is repeated, or is not repeated:
 
     insert, random id      an id that exists already can only be our own
     insert, id of a user   our own if it has our content and is no older than our first try
-    cancel                 a run that is found cancelled is what was asked for
+    cancel                 a run that is found cancelled is what was asked for; of two notes the first one stays
     signal with an id      the mailbox knows a delivery by its id (S6)
     signal without one     repeated only while there was no connection: then nothing was sent
     the others             read, or write the same again
@@ -29,7 +29,7 @@ from continuum.errors import RunExistsError, RunNotFoundError, RunTerminalError
 from continuum.model.history import History
 from continuum.model.query import Query
 from continuum.model.run import RunSeed
-from continuum.ports.catalog import Ending, Inserted, RunRow
+from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow
 from continuum.postgres import PostgresStore
 from continuum.postgres.arrays import uuids
 
@@ -81,20 +81,20 @@ class Operations:
         if outcome == "terminal":
             raise RunTerminalError(run_id, str(state))
 
-    def cancel(self, run_id: UUID, reason: str | None) -> None:
-        """End the live run of the chain as cancelled.
+    def cancel(self, run_id: UUID, reason: str | None, cleanup_s: float | None = None) -> None:
+        """End the live run of the chain as cancelled, with all its descendants, or ask them to clean up and end.
 
         Raises:
             RunNotFoundError, RunTerminalError: there is none.
         """
         tries = 0
 
-        def cancel(store: PostgresStore) -> tuple[str, str | None]:
+        def cancel(store: PostgresStore) -> Cancelled:
             nonlocal tries
             tries += 1
-            return store.catalog.cancel(run_id, reason)
+            return store.catalog.cancel(run_id, reason, cleanup_s)
 
-        outcome, state = self._link.repeat(cancel)
+        outcome, state, _ = self._link.repeat(cancel)
         if outcome == "not_found":
             raise RunNotFoundError(run_id)
         if outcome == "terminal" and not (tries > 1 and state == "cancelled"):

@@ -177,6 +177,15 @@ def cancel_reason(reason: str | None) -> str | None:
     return None if reason is None else text("reason", reason)
 
 
+def cleanup_s(cleanup: Duration | None) -> float | None:
+    """Return the seconds that a cancelled run has for cleaning up; None: it ends at once.
+
+    Raises:
+        TypeError, ValueError: it is no duration.
+    """
+    return None if cleanup is None else seconds_of(cleanup)
+
+
 def if_exists(choice: IfExists) -> IfExists:
     """Return the choice, which checkers do not see in every caller.
 

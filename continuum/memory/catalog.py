@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Literal
 from uuid import UUID
 
 from continuum.memory.database import Database
+from continuum.memory.families import cancel_families, note_cancel
 from continuum.memory.query import page
-from continuum.memory.tables import RunRecord, encode_failure
-from continuum.model.events import EventRow, Failure
+from continuum.memory.tables import RunRecord
+from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import RunSeed, RunState
-from continuum.ports.catalog import Ending, Inserted, RunRow, Signalled
+from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled
 from continuum.ports.journal import SignalRow
 from continuum.ports.mailbox import Notice
 
@@ -34,7 +34,7 @@ class MemoryCatalog:
                 run = RunRecord(
                     seed, _as_json(seed.attributes), transaction.now, transaction.now + seed.delay_s
                 )
-                tables.runs[run.id] = tables.live[run.id] = run
+                tables.add(run)
                 inserted.append(Inserted(run.id, True, None if owner is None else tables.lease(run, owner)))
                 if owner is None:
                     transaction.notify(Notice("due"))
@@ -58,22 +58,18 @@ class MemoryCatalog:
             transaction.notify_mail(run.id, transaction.tables.wake(run))
             return "delivered", run.state
 
-    def cancel(
-        self, run_id: UUID, reason: str | None
-    ) -> tuple[Literal["cancelled", "not_found", "terminal"], RunState | None]:
+    def cancel(self, run_id: UUID, reason: str | None, cleanup_s: float | None = None) -> Cancelled:
         with self._database.transaction("cancel") as transaction:
             run = transaction.tables.last_of_chain(run_id)
             if run is None:
-                return "not_found", None
+                return Cancelled("not_found")
             if not run.live:
-                return "terminal", run.state
-            owner = transaction.tables.live_owner(run)
-            if owner is not None:
-                transaction.notify_mail(run.id, owner)
-            run.error = encode_failure(Failure("continuum.Cancelled", reason or ""))
-            transaction.tables.end(run, "cancelled")
-            transaction.ended = (run.id,)
-            return "cancelled", run.state
+                return Cancelled("terminal", run.state)
+            if cleanup_s is not None:
+                asked = note_cancel(transaction, run, cleanup_s, reason)
+                return Cancelled("requested", run.state, tuple(asked))
+            ended = cancel_families(transaction, [run], reason)
+            return Cancelled("cancelled", run.state, tuple(ended))
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
         with self._database.transaction("endings") as transaction:
@@ -134,7 +130,7 @@ def _row(run: RunRecord) -> RunRow:
         args=seed.args,
         result=run.result,
         error=run.error,
-        parent_run_id=seed.parent_run_id,
+        parent_run_id=run.parent,
         correlation_id=seed.correlation_id or run.id,
         continued_from_run_id=seed.continued_from_run_id,
         continued_to_run_id=run.continued_to,

@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from continuum.memory.database import Database, Transaction
+from continuum.memory.families import cancel_families, overdue_at
 from continuum.memory.journal import claimed_run
 from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
-from continuum.ports.dispatch import ClaimedTask, Due, Woken
+from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, Woken
 from continuum.ports.journal import ClaimedRun, TaskOutcome
 from continuum.ports.mailbox import Notice
 
@@ -103,6 +104,17 @@ class MemoryDispatch:
     def lose_orphans(self) -> list[Woken]:
         with self._database.transaction("lose_orphans") as transaction:
             return _lose(transaction, lambda task: not transaction.tables.is_live(task.claimed_by))
+
+    def end_overdue_cancels(self) -> list[UUID]:
+        with self._database.transaction("end_overdue_cancels") as transaction:
+            ended: list[UUID] = []
+            for run in sorted(transaction.tables.live.values(), key=lambda run: (run.seed.depth, run.id)):
+                overdue = run.cancel is not None and (
+                    overdue_at(run.cancel) + CANCEL_MARGIN_S <= transaction.now
+                )
+                if run.cancel is not None and overdue and run.live:
+                    ended += cancel_families(transaction, [run], run.cancel.reason)
+            return ended
 
     def upkeep(self) -> None:
         """Memory has no months."""

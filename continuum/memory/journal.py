@@ -8,6 +8,13 @@ from uuid import UUID
 import msgspec
 
 from continuum.memory.database import Database, Transaction
+from continuum.memory.families import (
+    cancel_families,
+    check_successor,
+    continue_run,
+    start_children,
+    tell_parent,
+)
 from continuum.memory.tables import RunRecord, TaskRecord
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import (
@@ -38,9 +45,10 @@ def claimed_run(run: RunRecord, *, fresh: bool) -> ClaimedRun:
         namespace=seed.namespace,
         created_at=run.created_at,
         correlation_id=seed.correlation_id or run.id,
-        parent_run_id=seed.parent_run_id,
+        parent_run_id=run.parent,
         continued_from_run_id=seed.continued_from_run_id,
         previous_owner=run.previous_owner,
+        depth=seed.depth,
     )
 
 
@@ -52,7 +60,7 @@ class MemoryJournal:
 
     def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
         with self._database.transaction("load") as transaction:
-            return [_loaded(run, transaction.now, snapshots) for run in _held(transaction, leases)]
+            return [_loaded(transaction, run, snapshots) for run in _held(transaction, leases)]
 
     def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
         with self._database.transaction("save_snapshot") as transaction:
@@ -61,22 +69,22 @@ class MemoryJournal:
 
     def mail(self, leases: Sequence[Lease]) -> list[Mail]:
         with self._database.transaction("mail") as transaction:
-            return [run.mail(transaction.now) for run in _held(transaction, leases)]
+            return [transaction.tables.mail(run) for run in _held(transaction, leases)]
 
     def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
         with self._database.transaction("commit") as transaction:
             assert len({step.run_id for step in batch}) == len(batch), "a batch has one step per run"
-            accepted = []
             for step in batch:
-                run = transaction.tables.held(step.run_id, step.token)
-                if run is not None and len(run.events) == step.base_seq:
-                    _check(step)
-                    accepted.append((run, step))
-            for run, step in accepted:
-                _write(transaction, run, step)
+                _check(step)
+                if step.successor is not None and _passes(transaction, step):
+                    check_successor(transaction.tables, step.successor)
+            # What changes other runs comes last, so that it finds what the others of the batch did to these.
+            alone = [step for step in batch if _needs_descendants(transaction, step)]
+            ordered = [step for step in batch if step not in alone] + alone
+            written = [step for step in ordered if _write(transaction, step)]
             if announce:
-                transaction.ended = tuple(run.id for run, step in accepted if step.state not in LIVE_STATES)
-            return {step.run_id for _, step in accepted}
+                transaction.ended += tuple(step.run_id for step in written if step.state not in LIVE_STATES)
+            return {step.run_id for step in written}
 
     def release(self, releases: Sequence[Release]) -> None:
         with self._database.transaction("release") as transaction:
@@ -97,11 +105,12 @@ def _held(transaction: Transaction, leases: Sequence[Lease]) -> list[RunRecord]:
     return [run for run in runs if run is not None]
 
 
-def _loaded(run: RunRecord, now: float, snapshots: bool) -> LoadedRun:
+def _loaded(transaction: Transaction, run: RunRecord, snapshots: bool) -> LoadedRun:
     open_tasks = tuple(seq for seq, task in sorted(run.tasks.items()) if task.state != "done")
     snapshot = run.snapshot if snapshots else None
     events = run.events[snapshot.upto_seq :] if snapshot is not None else run.events
-    return LoadedRun(claimed_run(run, fresh=False), tuple(events), run.mail(now), open_tasks, snapshot)
+    mail = transaction.tables.mail(run)
+    return LoadedRun(claimed_run(run, fresh=False), tuple(events), mail, open_tasks, snapshot)
 
 
 def _check(step: RunCommit) -> None:
@@ -114,17 +123,63 @@ def _check(step: RunCommit) -> None:
         "timer both set and cleared"
     )
     assert not {task.seq for task in step.tasks_set} & set(step.tasks_cleared), "task both set and cleared"
+    assert step.successor is None or step.state == "continued", "a successor of a run that goes on"
 
 
-def _write(transaction: Transaction, run: RunRecord, step: RunCommit) -> None:
-    now = transaction.now
-    run.events.extend(msgspec.structs.replace(event, inserted_at=now) for event in step.events)
+def _passes(transaction: Transaction, step: RunCommit) -> bool:
+    run = transaction.tables.held(step.run_id, step.token)
+    return run is not None and len(run.events) == step.base_seq
+
+
+def _needs_descendants(transaction: Transaction, step: RunCommit) -> bool:
+    """Say whether the step changes runs that exist already, below its own."""
+    moves = step.successor is not None and bool(transaction.tables.children_of(step.run_id))
+    return moves or bool(step.children_cancelled)
+
+
+def _write(transaction: Transaction, step: RunCommit) -> bool:
+    """Write a step, unless the fence refuses it; say whether it did."""
+    if not _passes(transaction, step):
+        return False
+    run = transaction.tables.runs[step.run_id]
+    moment = transaction.now
+    run.events.extend(msgspec.structs.replace(event, inserted_at=moment) for event in step.events)
     for signal_id in step.signals_consumed:
         run.signals.pop(signal_id, None)
-    if step.state not in LIVE_STATES:
-        run.result, run.error = step.result, step.error
+    start_children(transaction, run, step.children_started)
+    for child in transaction.tables.children_of(run.id):
+        child.awaited = child.awaited and (child.live or child.id not in step.children_consumed)
+    _cancel_children(transaction, run, step.children_cancelled)
+    if step.state in LIVE_STATES:
+        _go_on(transaction, run, step)
+    else:
+        _end(transaction, run, step)
+    return True
+
+
+def _cancel_children(transaction: Transaction, run: RunRecord, commands: Sequence[int]) -> None:
+    chosen = [
+        child
+        for child in transaction.tables.children_of(run.id)
+        if child.awaited and child.seed.parent_command in commands
+    ]
+    for child in chosen:
+        child.awaited = False
+    cancel_families(transaction, chosen, None)
+
+
+def _end(transaction: Transaction, run: RunRecord, step: RunCommit) -> None:
+    owner = run.owner
+    run.result, run.error = step.result, step.error
+    if step.successor is not None:
+        continue_run(transaction, run, step.successor)
+    else:
         transaction.tables.end(run, step.state)
-        return
+        tell_parent(transaction, run, but=owner)
+
+
+def _go_on(transaction: Transaction, run: RunRecord, step: RunCommit) -> None:
+    now = transaction.now
     run.state = step.state
     for seq in step.timers_cleared:
         run.timers.pop(seq, None)
@@ -163,7 +218,9 @@ def _queued(task: TaskRow, now: float) -> TaskRecord:
 def _give_back(transaction: Transaction, run: RunRecord, release: Release) -> None:
     now = transaction.now
     due_at = None if release.due_in_s is None else now + release.due_in_s
-    if release.attention is None and (run.has_mail(release.seen) or run.has_due_timer(now)):
+    if release.attention is None and (
+        transaction.tables.has_mail(run, release.seen, release.seen_children) or run.has_due_timer(now)
+    ):
         due_at = now
     transaction.tables.unlease(run)
     run.due_at, run.attention = due_at, release.attention

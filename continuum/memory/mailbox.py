@@ -43,7 +43,8 @@ class MemoryMailbox:
 
     def unread(self, owners: Sequence[str], limit: int) -> list[Woken]:
         with self._database.transaction("unread") as transaction:
-            runs = (run for run in transaction.tables.live.values() if run.owner in owners and run.has_mail())
+            tables = transaction.tables
+            runs = (run for run in tables.live.values() if run.owner in owners and tables.has_mail(run))
             return [Woken(run.id, run.owner) for run in runs][:limit]
 
     def announce_ended(self, run_ids: Sequence[UUID]) -> None:

@@ -21,12 +21,13 @@ from uuid import UUID
 
 import msgspec
 
-from continuum.model.events import EventRow, Failure
+from continuum.model.events import KIND_OF, CancelRequested, EventRow, Failure
 from continuum.model.run import LIVE_STATES, RunSeed, RunState
-from continuum.ports.journal import Mail, SignalRow, Snapshot, TaskOutcome
+from continuum.ports.journal import CancelNote, ChildEnd, Mail, SignalRow, Snapshot, TaskOutcome
 
 TaskState = Literal["queued", "running", "done"]
 encode_failure = msgspec.msgpack.Encoder().encode
+_CANCEL_REQUESTED = KIND_OF[CancelRequested]
 
 
 @dataclass(slots=True)
@@ -56,7 +57,8 @@ class TaskRecord:
 
 @dataclass(slots=True)
 class RunRecord:
-    """``owner`` and ``token`` are the lease; the token outlives it. ``due_at`` counts while nobody owns it."""
+    """``owner`` and ``token`` are the lease; the token outlives it. ``due_at`` counts while nobody owns it.
+    ``parent`` is moved by continuations. ``awaited``: the parent's journal has its start and may get its end."""
 
     seed: RunSeed
     attributes: dict[str, object]
@@ -72,6 +74,9 @@ class RunRecord:
     error: bytes | None = None
     continued_to: UUID | None = None
     attention: str | None = None
+    parent: UUID | None = None
+    awaited: bool = False
+    cancel: CancelNote | None = None
     events: list[EventRow] = field(default_factory=list)
     signals: dict[int, SignalRow] = field(default_factory=dict)
     deliveries: set[str] = field(default_factory=set)  # of consumed signals too: S6
@@ -87,20 +92,10 @@ class RunRecord:
     def live(self) -> bool:
         return self.state in LIVE_STATES
 
-    def mail(self, now: float) -> Mail:
-        """Return what waits for the run: signals as they came, outcomes and due timers by seq."""
-        return Mail(
-            self.id,
-            tuple(signal for _, signal in sorted(self.signals.items())),
-            tuple(task.outcome for _, task in sorted(self.tasks.items()) if task.outcome is not None),
-            tuple(sorted(seq for seq, fires_at in self.timers.items() if fires_at <= now)),
-        )
-
-    def has_mail(self, seen: Collection[int] = ()) -> bool:
-        """Say whether an outcome waits, or an unread signal that is not among the ``seen``."""
-        return any(signal not in seen for signal in self.signals) or any(
-            task.outcome is not None for task in self.tasks.values()
-        )
+    @property
+    def has_unseen_cancel(self) -> bool:
+        """Say whether a cancel was noted that the journal does not have."""
+        return self.cancel is not None and all(event.kind != _CANCEL_REQUESTED for event in self.events)
 
     def has_due_timer(self, now: float) -> bool:
         return any(fires_at <= now for fires_at in self.timers.values())
@@ -113,10 +108,48 @@ class Tables:
         self.now = 0.0
         self.runs: dict[UUID, RunRecord] = {}
         self.live: dict[UUID, RunRecord] = {}
+        self.children: dict[UUID, dict[UUID, RunRecord]] = {}  # by parent, also those that have ended
         self.owners: dict[str, OwnerRecord] = {}
         self.workflows: set[tuple[str, str]] = set()
         self.tokens = count(1)
         self.signal_ids = count(1)
+
+    def add(self, run: RunRecord) -> None:
+        """Insert a run that does not exist."""
+        self.runs[run.id] = self.live[run.id] = run
+        run.parent = run.seed.parent_run_id
+        if run.parent is not None:
+            self.children.setdefault(run.parent, {})[run.id] = run
+
+    def children_of(self, run_id: UUID) -> list[RunRecord]:
+        return list(self.children.get(run_id, {}).values())
+
+    def ends_of_children(self, run_id: UUID) -> list[ChildEnd]:
+        """Return the ends that the run has not consumed, in the order in which the children ended."""
+        ended = [child for child in self.children_of(run_id) if child.awaited and not child.live]
+        return [_end_of(child) for child in sorted(ended, key=lambda child: (child.completed_at, child.id))]
+
+    def mail(self, run: RunRecord) -> Mail:
+        """Return what waits for the run: signals as they came, outcomes and due timers by seq, ends of children."""
+        return Mail(
+            run.id,
+            tuple(signal for _, signal in sorted(run.signals.items())),
+            tuple(task.outcome for _, task in sorted(run.tasks.items()) if task.outcome is not None),
+            tuple(sorted(seq for seq, fires_at in run.timers.items() if fires_at <= self.now)),
+            tuple(self.ends_of_children(run.id)),
+            run.cancel,
+        )
+
+    def has_mail(
+        self, run: RunRecord, seen: Collection[int] = (), seen_children: Collection[UUID] = ()
+    ) -> bool:
+        """Say whether something waits that is not among the ``seen``; due timers are no mail."""
+        return (
+            any(signal not in seen for signal in run.signals)
+            or any(task.outcome is not None for task in run.tasks.values())
+            or any(end.child_id not in seen_children for end in self.ends_of_children(run.id))
+            or run.has_unseen_cancel
+        )
 
     def is_live(self, owner: str | None) -> bool:
         """Say whether this owner is registered and has not expired."""
@@ -159,14 +192,25 @@ class Tables:
         return owner
 
     def end(self, run: RunRecord, state: RunState) -> None:
-        """Write a terminal state; the lease, timers, tasks and unread signals go with it."""
+        """Write a terminal state; the lease, timers, tasks and unread signals go with it. No child's end is awaited
+        any more, and its own only if its parent lives."""
         assert state not in LIVE_STATES, f"{state} is no end of a run"
+        for child in self.children_of(run.id):
+            child.awaited = child.awaited and child.live
+        run.awaited = run.awaited and run.parent in self.live
         self.unlease(run)
         run.state, run.completed_at, run.due_at = state, self.now, None
         for rows in (run.signals, run.timers, run.tasks):
             rows.clear()
         run.snapshot = None
         del self.live[run.id]
+
+    def adopt(self, child: RunRecord, parent: UUID) -> None:
+        """Give the child to the run that continues its parent; nobody awaits its end there."""
+        assert child.parent is not None, f"run {child.id} has no parent"
+        del self.children[child.parent][child.id]
+        self.children.setdefault(parent, {})[child.id] = child
+        child.parent, child.awaited = parent, False
 
     def last_of_chain(self, run_id: UUID) -> RunRecord | None:
         """Return the run that ``run_id`` continues as by now; itself when it was not continued."""
@@ -181,3 +225,9 @@ class Tables:
             failure = Failure("continuum.WorkerDied", "the worker died while it ran this attempt")
             task.outcome = TaskOutcome(run.id, task.seq, task.attempt, False, encode_failure(failure))
             task.state = "done"
+
+
+def _end_of(child: RunRecord) -> ChildEnd:
+    assert child.seed.parent_command is not None, f"run {child.id} is no child that was started by its parent"
+    payload = child.result if child.state == "completed" else child.error if child.state == "failed" else b""
+    return ChildEnd(child.id, child.seed.parent_command, child.state, payload or b"")

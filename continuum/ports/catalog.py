@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -58,11 +58,21 @@ class Ending(msgspec.Struct, frozen=True, array_like=True):
 Signalled = Literal["delivered", "duplicate", "not_found", "terminal"]
 
 
+class Cancelled(NamedTuple):
+    """What came of a cancel. ``requested``: the run was asked to clean up and end. ``state``: of the last run of the
+    chain. ``run_ids``: every run that was ended or asked, the one that was named first, then its descendants."""
+
+    outcome: Literal["cancelled", "requested", "not_found", "terminal"]
+    state: RunState | None = None
+    run_ids: tuple[UUID, ...] = ()
+
+
 class Catalog(Protocol):
     def insert(self, seeds: Sequence[RunSeed], *, owner: str | None = None) -> list[Inserted]:
         """Insert runs, all or none of the transaction, due after their delay; with ``owner`` leased to it instead (L5).
 
-        A run whose id exists is not touched and comes back with ``created=False``.
+        A run whose id exists is not touched and comes back with ``created=False``. ``parent_run_id`` only tells where
+        the run comes from: children, with ``parent_command`` and ``depth``, are inserted by their parent's commit.
         """
         ...
 
@@ -72,11 +82,15 @@ class Catalog(Protocol):
         """Put a signal into the run's mailbox, and wake it, in one transaction (S1). Follows ``continued_to``."""
         ...
 
-    def cancel(
-        self, run_id: UUID, reason: str | None
-    ) -> tuple[Literal["cancelled", "not_found", "terminal"], RunState | None]:
-        """End a live run as ``cancelled``: lease, timers, tasks and unread signals go in the same transaction (K1).
-        Follows ``continued_to``. The run's error is a ``Failure`` of type ``continuum.Cancelled`` with the reason."""
+    def cancel(self, run_id: UUID, reason: str | None, cleanup_s: float | None = None) -> Cancelled:
+        """End a live run and all its live descendants as ``cancelled``, in one transaction: leases, timers, tasks and
+        unread signals go with them (K1). Follows ``continued_to``. Descendants are locked generation by generation, and
+        found below ended runs too (K5). Their error is a ``Failure`` of type ``continuum.Cancelled`` with the reason.
+        The waiting clients of all of them, their owners, and the run's parent are told (K2).
+
+        With ``cleanup_s`` no state changes: the run and its live descendants get a ``CancelNote`` and are woken (K4).
+        Of two notes the one whose time is over first stays. ``Dispatch.end_overdue_cancels`` ends who does not.
+        """
         ...
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
@@ -104,4 +118,4 @@ class Catalog(Protocol):
         ...
 
 
-__all__ = ["Catalog", "Ending", "Inserted", "Lease", "RunRow", "Signalled"]
+__all__ = ["Cancelled", "Catalog", "Ending", "Inserted", "Lease", "RunRow", "Signalled"]

@@ -13,6 +13,8 @@ import msgspec
 
 from continuum.ports.journal import ClaimedRun, TaskOutcome
 
+CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end the run by itself
+
 
 class ClaimedTask(msgspec.Struct, frozen=True, array_like=True):
     """An attempt taken from a task row, durable as started before it runs (A1)."""
@@ -89,6 +91,14 @@ class Dispatch(Protocol):
 
     def lose_orphans(self) -> list[Woken]:
         """The same for the tasks of every claimer that is not live."""
+        ...
+
+    def end_overdue_cancels(self) -> list[UUID]:
+        """Cancel for good, as ``Catalog.cancel`` does, the runs whose time for clean-up has been over for
+        ``CANCEL_MARGIN_S``, with all their descendants (K4, K5); return what ended. Owners and clients are told.
+
+        Cheap while no run is being cancelled.
+        """
         ...
 
     def upkeep(self) -> None:

@@ -8,6 +8,11 @@ Every write names the lease (run, token) and the sequence it continues; a run wh
 not match is left out of the write, whole, and is missing from the answer (L1). So a stale writer changes nothing, and
 a commit whose answer was lost can be asked again without doubling an event: the second time its ``base_seq`` is old.
 
+A run's children are the runs that its commits started, and those that continued them. A run is added to them, leaves
+them or ends among them only in a transaction that holds the run's row: so whoever holds it (a cancel, the
+continuation of the run) sees them all, and none escapes (N5). Rows are locked by depth, then by id: a parent before its
+children, a generation in the order of ids.
+
 All durations are seconds; all moments are decided by the database's clock (L3).
 Every method may raise ``JournalError``: then nothing is known about what happened, and the caller asks again.
 """
@@ -68,7 +73,9 @@ class TaskOutcome(msgspec.Struct, frozen=True, array_like=True):
 
 class ChildEnd(msgspec.Struct, frozen=True, array_like=True):
     """How a child ended, at the end of its chain, not consumed by the parent yet. ``command``: the ChildStarted.
-    ``payload``: of the value if completed, an encoded ``Failure`` if failed, empty if cancelled."""
+    ``state`` is that of its row, whatever its error is called (C5): completed, failed or cancelled; a child that was
+    continued has not ended. ``payload``: of the value if completed, an encoded ``Failure`` if failed, empty if
+    cancelled. Ends come in the order in which the children ended."""
 
     child_id: UUID  # the last of its chain
     command: int
@@ -77,7 +84,11 @@ class ChildEnd(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CancelNote(msgspec.Struct, frozen=True, array_like=True):
-    """A cancel with clean-up (K4). ``requested_at``: seconds since the epoch, database time."""
+    """A cancel with clean-up (K4). ``requested_at``: seconds since the epoch, database time.
+
+    It stays in the mail until the run ends; seen it is once a ``CancelRequested`` stands in the journal. A successor
+    gets it with a journal that has none (N2), and so does a child that is started before its parent has seen it.
+    """
 
     requested_at: float
     cleanup_s: float
@@ -154,21 +165,21 @@ class RunCommit(msgspec.Struct, array_like=True):
     children_cancelled: Sequence[
         int
     ] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
-    successor: RunSeed | None = (
-        None  # with state "continued": inserted leased to the same owner, under the same token
-    )
+    successor: RunSeed | None = None  # with state "continued": leased to the same owner under the same token
+    is_child: bool = True  # False promises that the run has no parent: its end wakes nobody, and costs less
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True):
     """A lease given back. ``due_in_s``: when a dispatcher may take the run again, None: when something wakes it.
-    ``seen``: ids of the unread signals that the owner knows and does not wait for. ``attention``: why it was parked,
-    for ``run show`` (None clears it)."""
+    ``seen``: ids of the unread signals that the owner knows and does not wait for; ``seen_children``: likewise of the
+    ends of children (``ChildEnd.child_id``). ``attention``: why it was parked, for ``run show`` (None clears it)."""
 
     run_id: UUID
     token: int
     due_in_s: float | None
     attention: str | None = None
     seen: tuple[int, ...] = ()
+    seen_children: tuple[UUID, ...] = ()
 
 
 class Journal(Protocol):
@@ -188,19 +199,44 @@ class Journal(Protocol):
         ...
 
     def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
-        """Write all steps of ``batch`` in one transaction; return the runs for which it was done.
+        """Write the steps of ``batch``, each in one transaction; return the runs for which it was done.
+
+        Steps share a transaction, but for those that continue a run with children, or cancel children: an error may
+        come when a part of the batch is written, and the caller asks again for all of it.
 
         ``announce``: tell waiting clients of the runs that end, in the same transaction. That is the quickest way, and
         it serialises all commits of the database: for small batches of an idle engine only. A terminal state clears
         the lease, timers, open tasks and unread signals of the run in the same transaction.
         At most one element per run.
+
+        ``children_started``: the children are inserted, due after their ``delay_s`` (C1). Namespace, depth and
+        attributes come from the parent's row, whatever the seed says (C3); ``correlation_id`` is the child's own id
+        unless the seed has one. A child that exists is left alone; if it is somebody else's run, which takes a client
+        that chose the derived id, it does not become a child, and its end is not reported.
+
+        The end of a child wakes its parent (C2): a parent without owner is due, the router of another owner's node is
+        told after the commit, and ``Mail.children`` has the end until ``children_consumed`` names it or the parent
+        ends. An engine tells itself of the ends of its own runs.
+
+        ``children_cancelled``: what is live of these children, and below them, ends as by ``Catalog.cancel``; their
+        ends are not reported to this run.
+
+        ``successor``, with the state ``continued`` (N1): ends the run, and inserts its successor, leased to the same
+        owner under the same token, with ``continued_to`` and ``continued_from`` set. It inherits parent, command,
+        depth, namespace, attributes, correlation and a cancel that leaves time for clean-up (N2); to the parent it
+        is the same child. All signals move to it, delivery ids too (S5), and so do the children that live, have
+        living descendants, or whose end is not consumed. These are reached by a cancel, but the successor's journal
+        does not know them: their ends are not reported, and a ``ChildRef`` cannot be awaited across a continuation.
+        Timers and tasks of the old run are gone. An owner whose answer was lost asks ``load`` for the successor's id
+        with the old token. A successor whose id exists is a ``JournalError``.
         """
         ...
 
     def release(self, releases: Sequence[Release]) -> None:
         """Give leases back (L7): state becomes ``suspended`` unless the run is due at once; stale ones are ignored.
 
-        A run with a due timer, or with mail that the owner has not ``seen``, is due at once whatever ``due_in_s`` says:
+        A run with a due timer, a cancel that its journal does not have, or with mail that the owner has not ``seen``
+        (signals, outcomes, ends of children), is due at once whatever ``due_in_s`` says:
         nothing that came between the owner's last look and this may wait for a scan. But not one that is given
         back for a reason (``attention``): its back-off holds, or it would be claimed in a hot loop (D4).
         """

@@ -45,7 +45,8 @@ class Mailbox(Protocol):
         ...
 
     def unread(self, owners: Sequence[str], limit: int) -> list[Woken]:
-        """Return runs of these owners that have unread signals or outcomes: the back-stop scan (B6)."""
+        """Return runs of these owners that have unread signals, outcomes, ends of children, or a cancel that their
+        journal does not have: the back-stop scan (B6)."""
         ...
 
     def announce_ended(self, run_ids: Sequence[UUID]) -> None:

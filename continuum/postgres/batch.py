@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import RunCommit
 from continuum.postgres.arrays import (
     bigints,
@@ -18,13 +19,27 @@ from continuum.postgres.session import Parameters
 
 
 def is_plain(step: RunCommit) -> bool:
-    """Say whether the step is events and the run's row, and touches no other table."""
+    """Say whether the step is events and the run's row, and touches no other table or run."""
     return not (
         step.timers_set
         or step.timers_cleared
         or step.signals_consumed
         or step.tasks_set
         or step.tasks_cleared
+        or step.children_started
+        or step.children_consumed
+        or step.children_cancelled
+    )
+
+
+def is_familial(step: RunCommit) -> bool:
+    """Say whether the step concerns other runs: children, a successor, or a parent that waits for its end."""
+    return bool(
+        step.children_started
+        or step.children_consumed
+        or step.children_cancelled
+        or step.successor is not None
+        or (step.is_child and step.state not in LIVE_STATES)
     )
 
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-import msgspec
 import psycopg
 from psycopg import ClientCursor, sql
 from psycopg.rows import tuple_row
 
 from continuum.errors import JournalError
-from continuum.model.events import EventRow, Failure
+from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import LIVE_STATES, RunSeed, RunState
-from continuum.ports.catalog import Ending, Inserted, RunRow, Signalled
-from continuum.postgres import arrays
+from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled
+from continuum.postgres import arrays, families
 from continuum.postgres.arrays import byteas, doubles, nullable_uuids, texts, uuids
 from continuum.postgres.query import clauses_of
 from continuum.postgres.session import Parameters, Row, Session, reason_of, statement
-
-_CHAIN_GROWS_MAX = 100  # how often a chain may grow between a look at its end and the lock on it
 
 
 class PostgresCatalog:
@@ -66,7 +63,7 @@ class PostgresCatalog:
         self, run_id: UUID, name: str, payload: bytes, delivery_id: str | None
     ) -> tuple[Signalled, RunState | None]:
         parameters = {"run": run_id, "name": name, "payload": payload, "delivery_id": delivery_id}
-        for _ in range(_CHAIN_GROWS_MAX):
+        for _ in range(families.TRIES_MAX):
             rows = self._session.rows("signal", parameters)
             if not rows:
                 return "not_found", None
@@ -79,22 +76,26 @@ class PostgresCatalog:
                 return "terminal", state
         raise JournalError("signal", f"the chain of {run_id} grows faster than it can be followed; try again")
 
-    def cancel(
-        self, run_id: UUID, reason: str | None
-    ) -> tuple[Literal["cancelled", "not_found", "terminal"], RunState | None]:
-        error = msgspec.msgpack.encode(Failure("continuum.Cancelled", reason or ""))
-        for _ in range(_CHAIN_GROWS_MAX):
+    def cancel(self, run_id: UUID, reason: str | None, cleanup_s: float | None = None) -> Cancelled:
+        for _ in range(families.TRIES_MAX):
             with self._session.transaction("cancel"):
-                rows = self._session.rows("cancel", {"run": run_id, "error": error})
-                if not rows:
-                    return "not_found", None
-                state, ended, chain_grew, last = rows[0][:4]
-                if ended:
-                    self._session.rows("clear_ended", {"runs": uuids([last])})
-                    return "cancelled", "cancelled"
-            if not chain_grew:
-                return "terminal", state
+                run = families.lock_last(self._session, run_id)
+                if run is None:
+                    return Cancelled("not_found")
+                if run.live and run.parent_held:
+                    return self._cancel(run, reason, cleanup_s)
+                if not run.live and not run.continued:
+                    return Cancelled("terminal", run.state)
         raise JournalError("cancel", f"the chain of {run_id} grows faster than it can be followed; try again")
+
+    def _cancel(self, run: families.Locked, reason: str | None, cleanup_s: float | None) -> Cancelled:
+        if cleanup_s is not None:
+            asked = families.note_family(self._session, run.run_id, cleanup_s, reason)
+            families.notify(self._session, (), asked.woken)
+            return Cancelled("requested", run.state, asked.ended)
+        cascade = families.end_family(self._session, [(run.run_id, True)], reason)
+        families.notify(self._session, cascade.ended, cascade.woken)
+        return Cancelled("cancelled", "cancelled", cascade.ended)
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
         rows = self._session.rows("endings", {"runs": uuids(run_ids)})

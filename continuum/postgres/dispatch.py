@@ -8,8 +8,9 @@ from uuid import UUID
 import msgspec
 
 from continuum.model.events import Failure
-from continuum.ports.dispatch import ClaimedTask, Due, Woken
+from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, Woken
 from continuum.ports.journal import ClaimedRun, TaskOutcome
+from continuum.postgres import families
 from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
 from continuum.postgres.partitions import ensure_partitions
 from continuum.postgres.session import Parameters, Session
@@ -47,7 +48,7 @@ class PostgresDispatch:
             self._skipped_on = self._session.connections
         rows = self._session.rows("claim", {"owner": owner, "limit": limit})
         # A run that nobody held before has no history.
-        return [ClaimedRun(row[0], row[1], row[10] is None, *row[2:11]) for row in rows]
+        return [ClaimedRun(row[0], row[1], row[10] is None, *row[2:12]) for row in rows]
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         parameters = {"claimer": claimer, "queues": texts(dict.fromkeys(queues)), "limit": limit}
@@ -74,6 +75,18 @@ class PostgresDispatch:
 
     def lose_orphans(self) -> list[Woken]:
         return [Woken(*row) for row in self._session.rows("lose_orphans", {"failure": _WORKER_DIED})]
+
+    def end_overdue_cancels(self) -> list[UUID]:
+        ended: list[UUID] = []
+        for run_id, reason in self._session.rows("overdue_cancels", {"margin_s": CANCEL_MARGIN_S}):
+            with self._session.transaction("end overdue cancels"):
+                run = families.lock_last(self._session, run_id)
+                # One that ended or moved meanwhile is found by the next call, if there is something to find.
+                if run is not None and run.run_id == run_id and run.live and run.parent_held:
+                    cascade = families.end_family(self._session, [(run_id, True)], reason)
+                    families.notify(self._session, cascade.ended, cascade.woken)
+                    ended += cascade.ended
+        return ended
 
     def upkeep(self) -> None:
         ensure_partitions(self._session)

@@ -1,8 +1,9 @@
 """The engine's side of the journal, on PostgreSQL (see ``ports/journal.py``).
 
-A batch that only appends events, most of them, goes through ``commit_events``; one that touches timers, signals or
-tasks through ``commit``, which is the same statement with more arms. When runs end in a batch, ``clear_ended`` follows
-in the same transaction and round trip.
+A batch with a step that concerns other runs goes through ``family_commit``. Of the others, one that only appends
+events, most of them, goes through ``commit_events``; one that touches timers, signals or tasks through ``commit``,
+which is the same statement with more arms. When runs end in a batch, ``clear_ended`` follows in the same transaction and
+round trip.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from continuum.errors import JournalError
 from continuum.model.events import EventRow
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import (
+    CancelNote,
+    ChildEnd,
     ClaimedRun,
     Lease,
     LoadedRun,
@@ -28,8 +31,9 @@ from continuum.ports.journal import (
     Snapshot,
     TaskOutcome,
 )
+from continuum.postgres import family_commit
 from continuum.postgres.arrays import bigints, doubles, texts, uuids
-from continuum.postgres.batch import events_of, is_plain, rows_of
+from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
 from continuum.postgres.notices import ended_payloads
 from continuum.postgres.session import Parameters, Row, Session
 
@@ -85,8 +89,10 @@ class PostgresJournal:
         steps = sorted(batch, key=_lock_order)  # the order of locks
         assert len({step.run_id for step in steps}) == len(steps), "a batch has one step per run"
         plain = all(map(is_plain, steps))
-        name, parameters = ("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))
         ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
+        if (ended or not plain) and any(map(is_familial, steps)):
+            return family_commit.commit(self._session, steps, announce)
+        name, parameters = ("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))
         if ended:
             more: list[tuple[str, Parameters]] = [("clear_ended", {"runs": uuids(ended)})]
             if announce:
@@ -111,6 +117,7 @@ class PostgresJournal:
             "dues": doubles([release.due_in_s for release in releases]),
             "attentions": texts([_storable(release.attention) for release in releases]),
             "seen": bigints([signal for release in releases for signal in release.seen]),
+            "seen_children": uuids([child for release in releases for child in release.seen_children]),
         }
         # Two statements: only one that begins when the locks are held sees the mail of who held them before.
         self._session.together(("lock_leases", leases), ("release", given))
@@ -138,7 +145,8 @@ def _held(leases: Sequence[Lease]) -> Parameters:
 
 
 def _mail_steps(ids: Parameters) -> list[tuple[str, Parameters]]:
-    return [("unread_signals", ids), ("tasks_of", ids), ("overdue_timers", ids)]
+    names = ("unread_signals", "tasks_of", "overdue_timers", "child_ends", "cancel_notes")
+    return [(name, ids) for name in names]
 
 
 def _mails(
@@ -146,11 +154,15 @@ def _mails(
     signal_rows: list[Row],
     task_rows: list[Row],
     timer_rows: list[Row],
+    child_rows: list[Row],
+    cancel_rows: list[Row],
 ) -> tuple[dict[Lease, Mail], dict[UUID, list[int]]]:
     """Return the mail of the leases that hold, and the open tasks of runs."""
     signals: dict[UUID, list[SignalRow]] = defaultdict(list)
     outcomes: dict[UUID, list[TaskOutcome]] = defaultdict(list)
     timers: dict[UUID, list[int]] = defaultdict(list)
+    children: dict[UUID, list[ChildEnd]] = defaultdict(list)
+    cancels = {run_id: CancelNote(*note) for run_id, *note in cancel_rows}
     open_tasks: dict[UUID, list[int]] = defaultdict(list)
     for run_id, *signal in signal_rows:
         signals[run_id].append(SignalRow(*signal))
@@ -161,12 +173,16 @@ def _mails(
             open_tasks[run_id].append(seq)
     for run_id, seq in timer_rows:
         timers[run_id].append(seq)
+    for run_id, child_id, command, state, payload in child_rows:
+        children[run_id].append(ChildEnd(child_id, command, state, payload or b""))
     mails = {
         lease: Mail(
             lease.run_id,
             tuple(signals[lease.run_id]),
             tuple(outcomes[lease.run_id]),
             tuple(timers[lease.run_id]),
+            tuple(children[lease.run_id]),
+            cancels.get(lease.run_id),
         )
         for lease in held
     }

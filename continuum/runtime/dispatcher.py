@@ -38,6 +38,7 @@ LOOK_MIN_S = 0.05  # before a look that only `next_due` asked for; doubles while
 PREDECESSORS_MAX = 32
 MAIL_MAX = 10_000
 UPKEEP_S = 6 * 3600.0
+CANCELS_S = 5.0  # between two looks for cancelled runs whose time for clean-up is over
 
 
 class _Engine:
@@ -81,6 +82,7 @@ class Dispatcher:
         self._look_min_s = LOOK_MIN_S
         self._orphans_at = now + ORPHANS_S
         self._upkeep_at = now + ORPHANS_S  # not among the first things of a node
+        self._cancels_at = now + CANCELS_S
         self._draining = False
 
     def begin(self) -> None:
@@ -172,7 +174,8 @@ class Dispatcher:
     def _next_moment(self) -> float:
         if self._draining:
             return self._claimers.wake_at()
-        return min(self._look_at, self._due_at, self._orphans_at, self._upkeep_at, self._claimers.wake_at())
+        moments = (self._look_at, self._due_at, self._orphans_at, self._upkeep_at, self._cancels_at)
+        return min(*moments, self._claimers.wake_at())
 
     def _work(self) -> None:
         """Each step does its part or raises, and the next run takes it up where it was."""
@@ -190,6 +193,9 @@ class Dispatcher:
         if now >= self._orphans_at:
             self._wake(self._dispatch.lose_orphans())
             self._orphans_at = now + ORPHANS_S
+        if now >= self._cancels_at:
+            self._dispatch.end_overdue_cancels()
+            self._cancels_at = now + CANCELS_S
         if now >= self._upkeep_at:
             self._dispatch.upkeep()
             self._upkeep_at = now + UPKEEP_S

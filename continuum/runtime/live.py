@@ -82,6 +82,7 @@ class LiveRun:
             children_consumed=step.out.children_consumed,
             children_cancelled=step.out.children_cancelled,
             successor=step.out.successor,
+            is_child=self.machine.identity.parent_run_id is not None,
         )
         self.rows_set, self.rows_cleared = {}, []
         return commit, step

@@ -71,7 +71,7 @@ class Clients:
             raise JournalError("signal", "not inserted yet")
 
     def _cancel(self, run_id: UUID) -> None:
-        answer, _ = self.world.store.catalog.cancel(run_id, None)
+        answer, *_ = self.world.store.catalog.cancel(run_id, None)
         if answer == "not_found":
             raise JournalError("cancel", "not inserted yet")
         self.cancelled.add(run_id)

@@ -37,11 +37,16 @@ def signal(
 @click.command()
 @click.argument("run_id", metavar="ID")
 @click.option("--reason", help="Kept with the run.")
+@click.option(
+    "--cleanup", type=click.FloatRange(min=0), metavar="S", help="Seconds to clean up in, before it is ended."
+)
 @database_options
-def cancel(run_id: str, reason: str | None, database: str | None, instance: str) -> None:
-    """End the run ID as cancelled, at once."""
+def cancel(
+    run_id: str, reason: str | None, cleanup: float | None, database: str | None, instance: str
+) -> None:
+    """End the run ID as cancelled, with its children and theirs: at once, or after time to clean up."""
     with client_for(run_id, database, instance) as client:
-        client.cancel(run_id, reason=reason)
+        client.cancel(run_id, reason=reason, cleanup=cleanup)
 
 
 @click.command()

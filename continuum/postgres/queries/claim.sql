@@ -52,6 +52,7 @@ claimed as (
         run.parent_run_id,
         run.continued_from_run_id,
         run.previous_owner,
+        run.depth,
         chosen.due_at
 )
 select claimed.*, set_config('synchronous_commit', 'off', true)

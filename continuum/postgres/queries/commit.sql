@@ -1,4 +1,4 @@
--- Write one step of each run of a batch, with timers, signals and tasks; runs fenced off are left out whole. Locks: runs in id order, signals, timers, tasks. Index: primary keys.
+-- Write one step of each run of a batch, with timers, signals and tasks; runs fenced off are left out whole. Locks: runs by depth and id, signals, timers, tasks. Index: primary keys.
 -- The first half is commit_events.sql, which see.
 with batch as (
     select *, state not in ('running', 'suspended') as ends
@@ -14,7 +14,7 @@ held as materialized (
     where run.lease_token = batch.token
       and run.last_seq = batch.base_seq
       and run.state in ('running', 'suspended')
-    order by run.id
+    order by run.depth, run.id
     for no key update of run
 ),
 live as (

@@ -1,4 +1,4 @@
--- Write one step of each run of a batch: events and the run's row, nothing else; runs fenced off are left out whole. Locks: runs in id order. Index: primary keys.
+-- Write one step of each run of a batch: events and the run's row, nothing else; runs fenced off are left out whole. Locks: runs by depth and id. Index: primary keys.
 -- The hot path. "(x in (select ...)) is true" is on purpose: it is always hashed, while a plain "in" becomes a join,
 -- and a nested loop over the whole batch as soon as the planner guesses that few runs pass the fence.
 with batch as (
@@ -15,7 +15,7 @@ held as materialized (
     where run.lease_token = batch.token
       and run.last_seq = batch.base_seq
       and run.state in ('running', 'suspended')
-    order by run.id
+    order by run.depth, run.id
     for no key update of run
 ),
 live as (

@@ -1,4 +1,4 @@
--- Say how long each of these timers has to wait, and make due the runs that nobody owns. Locks: due runs without owner, in id order. Index: primary keys.
+-- Say how long each of these timers has to wait, and make due the runs that nobody owns. Locks: due runs without owner, by depth and id. Index: primary keys.
 with asked as materialized (
     select
         timer.run_id,
@@ -18,7 +18,7 @@ locked as materialized (
       and run.state in ('running', 'suspended')
       and run.lease_owner is null
       and (run.due_at is null or run.due_at > now())
-    order by run.id
+    order by run.depth, run.id
     for no key update of run
 ),
 woken as (

@@ -10,7 +10,8 @@ select
     run.correlation_id,
     run.parent_run_id,
     run.continued_from_run_id,
-    run.previous_owner
+    run.previous_owner,
+    run.depth
 from unnest(%(runs)b::uuid[], %(tokens)b::bigint[]) as lease(id, token)
 join continuum_runs as run on run.id = lease.id
 where run.lease_token = lease.token

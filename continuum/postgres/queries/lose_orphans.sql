@@ -1,4 +1,4 @@
--- End the attempts of every claimer that is not live as lost, and wake their runs. Locks: runs in id order, then tasks. Index: continuum_activity_tasks_running, primary keys.
+-- End the attempts of every claimer that is not live as lost, and wake their runs. Locks: runs by depth and id, then tasks. Index: continuum_activity_tasks_running, primary keys.
 with lost as materialized (
     select task.run_id, task.seq
     from continuum_activity_tasks as task
@@ -12,7 +12,7 @@ locked as materialized (
     from continuum_runs as run
     where run.id = any(array(select run_id from lost))
       and run.state in ('running', 'suspended')
-    order by run.id
+    order by run.depth, run.id
     for no key update of run
 ),
 failed as (

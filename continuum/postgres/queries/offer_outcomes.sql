@@ -1,4 +1,4 @@
--- Store how attempts ended, and wake their runs. Locks: runs in id order, then tasks. Index: primary keys.
+-- Store how attempts ended, and wake their runs. Locks: runs by depth and id, then tasks. Index: primary keys.
 -- The first outcome of an attempt stays, and none replaces that of a later attempt.
 with offered as materialized (
     select distinct on (outcome.run_id, outcome.seq) outcome.*
@@ -13,7 +13,7 @@ locked as materialized (
     from continuum_runs as run
     where run.id = any(%(runs)b::uuid[])
       and run.state in ('running', 'suspended')
-    order by run.id
+    order by run.depth, run.id
     for no key update of run
 ),
 stored as (

@@ -1,4 +1,4 @@
--- Give leases back; a run with mail its owner has not seen, or a due timer, is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done.
+-- Give leases back; a run with mail its owner has not seen, or a due timer, is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends, continuum_runs_cancels.
 -- clock_timestamp(), not now(): a timer that came due while this transaction waited for the lock counts.
 with given as (
     select
@@ -17,6 +17,23 @@ with given as (
                   select 1
                   from continuum_timers as timer
                   where timer.run_id = release.id and timer.fires_at <= clock_timestamp()
+              )
+              or exists (
+                  select 1
+                  from continuum_runs as child
+                  where child.parent_run_id = release.id
+                    and child.end_awaited
+                    and child.completed_at is not null
+                    and child.id <> all(%(seen_children)b::uuid[])
+              )
+              or exists (
+                  select 1
+                  from continuum_runs as asked
+                  where asked.id = release.id
+                    and asked.cancel_due_at is not null
+                    and not exists (
+                        select 1 from continuum_events as event where event.run_id = asked.id and event.kind = 19
+                    )
               )
             ) then now()
             when release.due_in_s is not null then now() + least(release.due_in_s, 3e9) * interval '1 second'

@@ -1,10 +1,23 @@
--- List runs of these owners that have unread mail, outcomes first, then the newest signals. Locks: none. Index: continuum_runs_leased, continuum_signals_unread, continuum_activity_tasks_done.
+-- List runs of these owners that have unread mail, the newest signals last. Locks: none. Index: continuum_runs_leased, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends, continuum_runs_cancels.
 -- Newest first: a signal that no wait asks for stays unread for long, and must not hide one that was just missed.
 select mail.run_id, run.lease_owner
 from (
     select task.run_id, null::bigint as signal_id
     from continuum_activity_tasks as task
     where task.state = 'done'
+    union all
+    select child.parent_run_id, null
+    from continuum_runs as child
+    where child.end_awaited
+      and child.completed_at is not null
+    union all
+    select asked.id, null
+    from continuum_runs as asked
+    where asked.cancel_due_at is not null
+      and asked.completed_at is null
+      and not exists (
+          select 1 from continuum_events as event where event.run_id = asked.id and event.kind = 19
+      )
     union all
     select signal.run_id, max(signal.id)
     from continuum_signals as signal

@@ -14,7 +14,7 @@ from typing import Protocol, TypedDict, TypeVar, Unpack
 from uuid import UUID, uuid4
 
 from continuum.memory import MemoryStore
-from continuum.model.events import EventRow, SideEffect, to_row
+from continuum.model.events import CancelRequested, EventRow, SideEffect, to_row
 from continuum.model.run import RunSeed, RunState
 from continuum.ports.catalog import Catalog, RunRow
 from continuum.ports.dispatch import Dispatch
@@ -66,11 +66,25 @@ class Rows(TypedDict, total=False):
     signals_consumed: tuple[int, ...]
     tasks_set: tuple[TaskRow, ...]
     tasks_cleared: tuple[int, ...]
+    children_started: tuple[RunSeed, ...]
+    children_consumed: tuple[UUID, ...]
+    children_cancelled: tuple[int, ...]
+    successor: RunSeed | None
+    is_child: bool
 
 
 def seed(**fields: object) -> RunSeed:
     """Return a seed with a new id, and what ``fields`` say."""
     return RunSeed(**{"id": uuid4(), "workflow": "shop.checkout", "args": b"args"} | fields)  # type: ignore[arg-type]
+
+
+def child_of(lease: Lease, command: int = 1, **fields: object) -> RunSeed:
+    """Return the seed of a child that this event of the run's journal starts."""
+    return seed(parent_run_id=lease.run_id, parent_command=command, **fields)
+
+
+def cancel_event(seq: int) -> EventRow:
+    return to_row(seq, CancelRequested(1.0, 1))
 
 
 def events(first: int, last: int) -> tuple[EventRow, ...]:
@@ -138,14 +152,40 @@ class Scene:
         due_in_s: float | None,
         attention: str | None = None,
         seen: tuple[int, ...] = (),
+        seen_children: tuple[UUID, ...] = (),
     ) -> None:
-        self.journal.release([Release(lease.run_id, lease.token, due_in_s, attention, seen)])
+        given = Release(lease.run_id, lease.token, due_in_s, attention, seen, seen_children)
+        self.journal.release([given])
 
     def commit(self, *steps: RunCommit) -> set[UUID]:
         return self.journal.commit(steps)
 
     def end(self, lease: Lease, state: RunState = "completed") -> None:
         assert self.commit(step(lease, len(self.seqs(lease.run_id)), state=state))
+
+    def child(self, parent: Lease, owner: str | None = OWNER, **fields: object) -> Lease:
+        """Start a child of this run by the next event of its journal, and claim it for ``owner`` if there is one."""
+        command = len(self.seqs(parent.run_id)) + 1
+        started = child_of(parent, command, **fields)
+        assert self.commit(step(parent, command - 1, 1, children_started=(started,)))
+        if owner is None:
+            return Lease(started.id, 0)
+        return self.take(started.id, owner)
+
+    def take(self, run_id: UUID, owner: str = OWNER) -> Lease:
+        """Claim what is due, and return the lease of this run."""
+        return next(lease for lease in self.claim(owner) if lease.run_id == run_id)
+
+    def succeed(self, lease: Lease, **rows: Unpack[Rows]) -> Lease:
+        """Continue the run as new; return the lease of its successor."""
+        successor = seed()
+        base = len(self.seqs(lease.run_id))
+        assert self.commit(step(lease, base, 1, "continued", successor=successor, is_child=True, **rows))
+        return Lease(successor.id, lease.token)
+
+    def ends(self, lease: Lease) -> list[tuple[UUID, int, RunState, bytes]]:
+        """Return how children of the run ended, as its mail says."""
+        return [(end.child_id, end.command, end.state, end.payload) for end in self.mail(lease).children]
 
     def expire(self, owner: str) -> None:
         """Let this owner's row expire."""

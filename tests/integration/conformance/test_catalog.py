@@ -12,7 +12,7 @@ import pytest
 
 from continuum.model.events import Failure
 from continuum.model.run import RunState
-from continuum.ports.catalog import Ending, Inserted
+from continuum.ports.catalog import Cancelled, Ending, Inserted
 from continuum.ports.journal import Lease, Mail
 from tests.integration.conformance.scene import (
     ENDED,
@@ -254,7 +254,7 @@ def test_a_second_cancel_changes_nothing(scene: Scene) -> None:
     run_id = scene.insert()
     scene.catalog.cancel(run_id, "first")
     before = scene.row(run_id)
-    assert scene.catalog.cancel(run_id, "second") == ("terminal", "cancelled")
+    assert scene.catalog.cancel(run_id, "second") == Cancelled("terminal", "cancelled")
     assert scene.row(run_id) == before
 
 
@@ -263,12 +263,12 @@ def test_a_second_cancel_changes_nothing(scene: Scene) -> None:
 def test_an_ended_run_is_not_cancelled(scene: Scene, state: RunState) -> None:
     lease = scene.leased()
     scene.end(lease, state)
-    assert scene.catalog.cancel(lease.run_id, None) == ("terminal", state)
+    assert scene.catalog.cancel(lease.run_id, None) == Cancelled("terminal", state)
     assert scene.row(lease.run_id).state == state
 
 
 def test_an_unknown_run_is_not_cancelled(scene: Scene) -> None:
-    assert scene.catalog.cancel(uuid4(), None) == ("not_found", None)
+    assert scene.catalog.cancel(uuid4(), None) == Cancelled("not_found")
 
 
 @pytest.mark.rule("W1")

@@ -9,29 +9,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 from uuid import UUID
 
 import pytest
 
 from continuum.model.run import RunSeed, RunState
-from continuum.ports.journal import ClaimedRun, Lease, Release, RunCommit, TaskOutcome
+from continuum.ports.catalog import Cancelled
+from continuum.ports.journal import ClaimedRun, Lease, Release, TaskOutcome
 from tests.integration.conformance import views
+from tests.integration.conformance.random_steps import Family, Held, Step
 from tests.integration.conformance.scene import (
     ENDED,
     HOUR_S,
     Store,
-    due_timer,
-    events,
-    far_timer,
-    task,
     ticking_store,
 )
 
 SEEDS = range(20)
 OPERATION_COUNT = 100
-RUNS = [UUID(int=n) for n in range(1, 9)]
+RUNS = [UUID(int=n) for n in range(1, 25)]
+ROOTS = RUNS[:8]
 OWNERS = ["n1/default/engine-1/b1-1", "n1/default/engine-2/b1-2", "n2/default/engine-1/b2-1"]
 WORKERS = ["w1", "w2"]
 QUEUES = ["default", "gpu"]
@@ -40,53 +39,6 @@ STATES: dict[RunState, int] = {"running": 30, "suspended": 1, **dict.fromkeys(EN
 
 T = TypeVar("T")
 TaskKey = tuple[UUID, int, int]  # run, seq, attempt
-
-
-@dataclass(frozen=True)
-class Held:
-    """One lease as each store knows it."""
-
-    run_id: UUID
-    tokens: tuple[int, int]
-
-    def in_store(self, side: int) -> Lease:
-        return Lease(self.run_id, self.tokens[side])
-
-
-@dataclass(frozen=True)
-class Step:
-    """A ``RunCommit`` but for what the stores name differently."""
-
-    held: Held
-    base_seq: int
-    event_count: int
-    state: RunState
-    timers: dict[int, bool | None]  # due or far; None: clear
-    tasks: dict[int, int | None]  # attempt to queue; None: clear
-    queue: str
-    signal_count: int
-
-    def in_store(self, store: Store, side: int) -> RunCommit:
-        lease = self.held.in_store(side)
-        mails = store.journal.mail([lease])
-        signals = mails[0].signals[: self.signal_count] if mails else ()
-        timers = [
-            (due_timer if due else far_timer)(seq) for seq, due in self.timers.items() if due is not None
-        ]
-        return RunCommit(
-            lease.run_id,
-            lease.token,
-            self.base_seq,
-            events(self.base_seq + 1, self.base_seq + self.event_count),
-            self.state,
-            result=b"result" if self.state == "completed" else None,
-            error=b"error" if self.state == "failed" else None,
-            timers_set=timers,
-            timers_cleared=[seq for seq, due in self.timers.items() if due is None],
-            signals_consumed=[signal.id for signal in signals],
-            tasks_set=[task(seq, n, queue=self.queue) for seq, n in self.tasks.items() if n is not None],
-            tasks_cleared=[seq for seq, n in self.tasks.items() if n is None],
-        )
 
 
 @dataclass
@@ -151,7 +103,27 @@ class Comparison:
             tasks={seq: choice([1, 1, 2, 3, None]) for seq in self.pick(SEQS, 3)},
             queue=choice(QUEUES),
             signal_count=choice([0, 1, 2]),
+            family=Family({}, 0, (), None, False),
         )
+
+    def familial(self, step: Step, free: list[UUID]) -> Step:
+        """Let the step start, consume and cancel children, or continue its run; ids come from ``free``."""
+        chance = self.random.random
+        started: dict[int, UUID] = {}
+        for command in self.pick(SEQS, 2):
+            if chance() < 0.5 and free:
+                started[command] = free.pop()
+        state, successor = step.state, None
+        if chance() < 0.1 and free:
+            state, successor = "continued", free.pop()
+        cancelled = tuple(self.pick(SEQS, 1)) if chance() < 0.3 else ()
+        family = Family(started, self.random.choice([0, 1, 2]), cancelled, successor, chance() < 0.2)
+        return replace(step, state=state, family=family)
+
+    def free_ids(self) -> list[UUID]:
+        """Return the ids of runs that do not exist, in random order."""
+        free = [run_id for run_id in RUNS if self.stores[0].catalog.get(run_id) is None]
+        return self.random.sample(free, len(free))
 
     def hold(self, tokens: list[dict[UUID, int]]) -> None:
         """Note new leases, given as tokens by run for each store."""
@@ -179,7 +151,7 @@ class Comparison:
         self.act(f"retire {owner}", lambda store, _: store.dispatch.retire([owner]))
 
     def insert(self) -> None:
-        ids = self.random.choices(RUNS, k=self.random.choice([1, 2]))
+        ids = self.random.choices(ROOTS, k=self.random.choice([1, 2]))
         delay_s, owner = self.random.choice([0.0, HOUR_S]), self.random.choice([None, *OWNERS])
         seeds = [RunSeed(id=run_id, workflow="w", args=b"args", delay_s=delay_s) for run_id in ids]
         tokens: list[dict[UUID, int]] = [{}, {}]
@@ -205,21 +177,33 @@ class Comparison:
         self.hold(tokens)
 
     def commit(self) -> None:
+        free = self.free_ids()
         steps = [self.step(held) for held in self.held(2)]
-        self.act(
+        steps = [self.familial(step, free) if self.random.random() < 0.5 else step for step in steps]
+        written = self.act(
             f"commit {steps}",
             lambda store, side: store.journal.commit([step.in_store(store, side) for step in steps]),
         )
+        self.leases += [
+            Held(step.family.successor, step.held.tokens)
+            for step in steps
+            if step.family.successor is not None and step.held.run_id in written
+        ]
 
     def release(self) -> None:
         chosen, due_in_s = self.held(2), self.random.choice([None, 0.0, HOUR_S])
-        attention = self.random.choice([None, "parked"])
-        self.act(
-            f"release {chosen} in {due_in_s}, {attention}",
-            lambda store, side: store.journal.release(
-                [Release(held.run_id, held.tokens[side], due_in_s, attention) for held in chosen]
-            ),
-        )
+        attention, knows = self.random.choice([None, "parked"]), self.random.random() < 0.5
+
+        def release(store: Store, side: int) -> None:
+            releases = []
+            for held in chosen:
+                lease = held.in_store(side)
+                ends = [end for mail in store.journal.mail([lease]) for end in mail.children]
+                seen = tuple(end.child_id for end in ends) if knows else ()
+                releases.append(Release(lease.run_id, lease.token, due_in_s, attention, seen_children=seen))
+            store.journal.release(releases)
+
+        self.act(f"release {chosen} in {due_in_s}, {attention}, {knows}", release)
 
     def signal(self) -> None:
         run_id, delivery_id = self.random.choice(RUNS), self.random.choice([None, None, "d1", "d2"])
@@ -230,7 +214,15 @@ class Comparison:
 
     def cancel(self) -> None:
         run_id, reason = self.random.choice(RUNS), self.random.choice([None, "why"])
-        self.act(f"cancel {run_id}", lambda store, _: store.catalog.cancel(run_id, reason))
+        cleanup_s = self.random.choice([None, None, HOUR_S, -HOUR_S])
+
+        def cancel(store: Store, _: int) -> Cancelled:
+            return store.catalog.cancel(run_id, reason, cleanup_s)
+
+        self.act(f"cancel {run_id} {cleanup_s}", cancel)
+
+    def end_overdue_cancels(self) -> None:
+        self.act("end overdue cancels", lambda store, _: sorted(store.dispatch.end_overdue_cancels()))
 
     def set_attributes(self) -> None:
         run_id, attributes = self.random.choice(RUNS), {self.random.choice("ab"): self.random.randint(0, 9)}
@@ -323,7 +315,8 @@ OPERATIONS: dict[Callable[[Comparison], None], int] = {
     Comparison.heartbeat: 1,
     Comparison.retire: 1,
     Comparison.lose_orphans: 1,
-    Comparison.cancel: 1,
+    Comparison.cancel: 2,
+    Comparison.end_overdue_cancels: 1,
     Comparison.set_attributes: 1,
 }
 

@@ -54,9 +54,12 @@ def without_token(run: ClaimedRun) -> ClaimedRun:
 
 
 def without_ids(mail: Mail) -> Mail:
-    signals = tuple(msgspec.structs.replace(signal, id=0) for signal in mail.signals)
     return msgspec.structs.replace(
-        mail, signals=signals, outcomes=tuple(sorted(mail.outcomes, key=lambda o: o.seq))
+        mail,
+        signals=tuple(msgspec.structs.replace(signal, id=0) for signal in mail.signals),
+        outcomes=tuple(sorted(mail.outcomes, key=lambda o: o.seq)),
+        children=tuple(sorted(mail.children, key=lambda end: end.child_id)),
+        cancel=None if mail.cancel is None else msgspec.structs.replace(mail.cancel, requested_at=0.0),
     )
 
 
