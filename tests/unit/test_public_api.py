@@ -18,7 +18,7 @@ SIGNATURES = {
         "(calls, *, ids=None, namespace='default', attributes=None, delay=None, connection=None, if_exists='error')"
     ),
     "signal": "(run_id, signal, payload=None, *, id=None)",
-    "cancel": "(run_id, *, reason=None)",
+    "cancel": "(run_id, *, reason=None, cleanup=None)",
     "result": "(run_id, timeout=None)",
     "get_run": "(run_id)",
     "history": "(run_id)",
@@ -29,7 +29,7 @@ SIGNATURES = {
 HANDLE_SIGNATURES = {
     "result": "(timeout=None)",
     "signal": "(signal, payload=None, *, id=None)",
-    "cancel": "(*, reason=None)",
+    "cancel": "(*, reason=None, cleanup=None)",
     "run": "()",
     "history": "()",
 }
