@@ -36,7 +36,6 @@ class Locked(NamedTuple):
     last_seq: int
     parent_held: bool
     continued: bool
-    has_children: bool
 
     @property
     def live(self) -> bool:

@@ -57,25 +57,31 @@ class _Group:
             ends = [step.state not in LIVE_STATES for step in steps]
             locks = families.lock(self._session, [step.run_id for step in steps], ends)
             passing = [step for step in steps if _passes(step, locks.get(step.run_id))]
-            later = [
-                step
-                for step in passing
-                if not locks[step.run_id].parent_held
-                or (len(steps) > 1 and _needs_descendants(step, locks[step.run_id]))
-            ]
-            now = [step for step in passing if step not in later]
+            moving = self._moving(passing)
+            now, later = list[RunCommit](), list[RunCommit]()
+            for step in passing:
+                alone = bool(step.children_cancelled) or step.run_id in moving
+                ready = locks[step.run_id].parent_held and not (alone and len(steps) > 1)
+                (now if ready else later).append(step)
             if now:
-                self._write(now, locks)
+                self._write(now, locks, moving)
         self._tell(now, locks)
         return {step.run_id for step in now}, later
 
-    def _write(self, steps: Sequence[RunCommit], locks: Mapping[UUID, Locked]) -> None:
+    def _moving(self, steps: Sequence[RunCommit]) -> set[UUID]:
+        """Return the runs that are continued and have children, which move to the successor."""
+        continued = [step.run_id for step in steps if step.successor is not None]
+        if not continued:
+            return set()
+        return {run_id for (run_id,) in self._session.rows("have_children", {"runs": uuids(continued)})}
+
+    def _write(self, steps: Sequence[RunCommit], locks: Mapping[UUID, Locked], moving: set[UUID]) -> None:
         begin: list[tuple[str, Parameters]] = [("commit", rows_of(steps))]
         if any(step.children_started for step in steps):
             begin.append(("start_children", _children(steps)))
         if any(step.children_consumed for step in steps):
             begin.append(("consume_ends", _consumed(steps)))
-        finish = _endings(steps, locks)
+        finish = _endings(steps, locks, moving)
         cancelling = [step for step in steps if step.children_cancelled]
         if cancelling:
             self._session.together(*begin)
@@ -118,22 +124,19 @@ def _passes(step: RunCommit, run: Locked | None) -> bool:
     return run is not None and run.live and (run.token, run.last_seq) == (step.token, step.base_seq)
 
 
-def _needs_descendants(step: RunCommit, run: Locked) -> bool:
-    """Whether the step changes runs that exist already, below its own."""
-    return bool(step.children_cancelled) or (step.successor is not None and run.has_children)
-
-
-def _endings(steps: Sequence[RunCommit], locks: Mapping[UUID, Locked]) -> list[tuple[str, Parameters]]:
+def _endings(
+    steps: Sequence[RunCommit], locks: Mapping[UUID, Locked], moving: set[UUID]
+) -> list[tuple[str, Parameters]]:
     """Return the statements after those that end runs: what goes to a successor, who is told, what is removed."""
     continued = [step for step in steps if step.successor is not None]
-    moving = [step for step in continued if locks[step.run_id].has_children or step.children_started]
+    movers = [step for step in continued if step.run_id in moving or step.children_started]
     ended = [step for step in steps if step.state not in LIVE_STATES]
     final = [step for step in ended if step.successor is None]
     work: list[tuple[str, Parameters]] = []
     if continued:
         work.append(("continue_runs", _successors(continued, locks)))
-    if moving:
-        work.append(("move_children", _links(moving)))
+    if movers:
+        work.append(("move_children", _links(movers)))
     if final:
         work.append(("wake_parents", {"runs": uuids([step.run_id for step in final])}))
     if ended:

@@ -2,8 +2,8 @@
 
 A batch with a step that concerns other runs goes through ``family_commit``. Of the others, one that only appends
 events, most of them, goes through ``commit_events``; one that touches timers, signals or tasks through ``commit``,
-which is the same statement with more arms. When runs end in a batch, ``clear_ended`` follows in the same transaction and
-round trip.
+which is the same statement with more arms. When runs end in a batch, ``clear_ended`` follows in the same transaction
+and round trip.
 """
 
 from __future__ import annotations

@@ -234,6 +234,13 @@ def test_a_run_that_has_ended_is_not_signalled_or_cancelled(continuum: Commands)
     continuum("run", "signal", "o1", "approved", "true").assert_refused(1, "already cancelled")
 
 
+def test_a_cancel_may_leave_time_to_clean_up(continuum: Commands) -> None:
+    continuum.lines(*CHECKOUT, "--id", "o1")
+    continuum.lines("run", "cancel", "o1", "--cleanup", "60", "--reason", "no stock")
+    assert [run["state"] for run in continuum("run", "list", "--json").document["runs"]] == ["running"]
+    continuum("run", "cancel", "o1", "--cleanup", "-1").assert_refused(2, "--cleanup")
+
+
 def test_a_signal_that_is_no_json_is_usage(continuum: Commands) -> None:
     continuum("run", "signal", "o1", "approved", "yes").assert_refused(2, "'yes' is not JSON", "needs quotes")
 

@@ -12,12 +12,14 @@ import pytest
 from psycopg.rows import dict_row
 
 from continuum.errors import JournalError
+from continuum.model.events import EventRow
 from continuum.model.run import RunSeed
 from continuum.ports.dispatch import Woken
+from continuum.ports.journal import Lease, RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.postgres import Listener, PostgresStore, migrate, open_store
 
-OWNER = "node/default/engine-1/boot-1"
+OWNER, ELSEWHERE = "node/default/engine-1/boot-1", "elsewhere/default/engine-1/boot-1"
 LIMIT_S = 30.0
 
 
@@ -82,6 +84,77 @@ def test_a_cancelled_run_is_announced_to_those_who_wait_and_to_its_owner(
         repr(Notice("done", run_id)),
         repr(Notice("mail", run_id, OWNER)),
     }
+
+
+def family_of(store: PostgresStore) -> tuple[Lease, Lease]:
+    """Start a run of another node with a child that this one has."""
+    for owner in (OWNER, ELSEWHERE):
+        store.dispatch.register(owner, owner.partition("/")[0], "", 600.0)
+    (root,) = store.catalog.insert([seed()], owner=ELSEWHERE)
+    assert root.token is not None
+    parent = Lease(root.run_id, root.token)
+    child = RunSeed(id=uuid4(), workflow="flow", args=b"", parent_run_id=root.run_id, parent_command=1)
+    store.journal.commit(
+        [
+            RunCommit(
+                parent.run_id, parent.token, 0, [EventRow(1, 1, b"")], "running", children_started=[child]
+            )
+        ]
+    )
+    (claimed,) = store.dispatch.claim(OWNER, 1)
+    return parent, Lease(claimed.run_id, claimed.token)
+
+
+@pytest.mark.rule("K2")
+def test_a_cancelled_family_is_announced_once_to_those_who_wait_and_to_each_owner(
+    store: PostgresStore, listener: Listener
+) -> None:
+    parent, child = family_of(store)
+    store.catalog.cancel(parent.run_id, None)
+    assert sorted(map(repr, heard(listener, 5))) == sorted(
+        [
+            repr(Notice("due")),
+            repr(Notice("done", parent.run_id)),
+            repr(Notice("done", child.run_id)),
+            repr(Notice("mail", parent.run_id, ELSEWHERE)),
+            repr(Notice("mail", child.run_id, OWNER)),
+        ]
+    )
+
+
+@pytest.mark.rule("C2")
+def test_the_end_of_a_child_is_announced_to_the_parents_owner_on_another_node(
+    store: PostgresStore, listener: Listener
+) -> None:
+    parent, child = family_of(store)
+    store.journal.commit([RunCommit(child.run_id, child.token, 0, [], "completed")])
+    assert heard(listener, 2) == [Notice("due"), Notice("mail", parent.run_id, ELSEWHERE)]
+
+
+@pytest.mark.rule("K2")
+def test_children_that_a_commit_cancels_are_announced(store: PostgresStore, listener: Listener) -> None:
+    parent, child = family_of(store)
+    store.journal.commit([RunCommit(parent.run_id, parent.token, 1, [], "running", children_cancelled=[1])])
+    assert heard(listener, 3) == [
+        Notice("due"),
+        Notice("mail", child.run_id, OWNER),
+        Notice("done", child.run_id),
+    ]
+
+
+@pytest.mark.rule("K4")
+def test_a_cancel_that_leaves_time_is_announced_to_owners_and_to_nobody_who_waits(
+    store: PostgresStore, listener: Listener
+) -> None:
+    parent, child = family_of(store)
+    store.catalog.cancel(parent.run_id, None, 60.0)
+    store.mailbox.announce_ended([UUID(int=1)])
+    assert heard(listener, 4) == [
+        Notice("due"),
+        Notice("mail", parent.run_id, ELSEWHERE),
+        Notice("mail", child.run_id, OWNER),
+        Notice("done", UUID(int=1)),
+    ]
 
 
 def test_any_number_of_ended_runs_fits_into_notifications(store: PostgresStore, listener: Listener) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from continuum.errors import JournalError
 from continuum.model.ids import Owner
+from continuum.ports.dispatch import CANCEL_MARGIN_S
 from continuum.ports.journal import Lease
 from continuum.ports.mailbox import Notice
-from continuum.runtime.dispatcher import CLAIM_MAX, Dispatcher
+from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, Dispatcher
 from continuum.wire.messages import (
     Assign,
     EngineReady,
@@ -103,6 +104,21 @@ def test_a_look_is_served_at_once(scene: Scene) -> None:
     (run,) = scene.stage.insert()
     scene.look()
     assert assigned(engine) == [run]
+
+
+@pytest.mark.rule("K4", "K5")
+def test_a_run_that_does_not_end_in_its_time_for_clean_up_is_ended(scene: Scene) -> None:
+    (run,) = scene.stage.insert()
+    scene.stage.claim(scene.stage.owner(node="elsewhere"))
+    scene.store.catalog.cancel(run, "enough", cleanup_s=10.0)
+
+    def state() -> str:
+        return scene.store.catalog.endings([run])[run].state
+
+    scene.stage.advance(10.0)
+    assert state() == "running"
+    scene.stage.advance(CANCEL_MARGIN_S + CANCELS_S)
+    assert state() == "cancelled"
 
 
 @pytest.mark.rule("B6")

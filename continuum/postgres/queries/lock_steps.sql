@@ -1,4 +1,4 @@
--- Lock runs for what follows, those that end with their parents; say where they stand. Locks: runs and parents, by depth and id. Index: primary keys, continuum_runs_children.
+-- Lock runs for what follows, those that end with their parents; say where they stand. Locks: runs and parents, by depth and id. Index: primary keys.
 -- parent_held is false if the parent was continued meanwhile, so that another run than the locked one is the parent:
 -- ask again. A parent that there is no row of counts as held.
 with batch as (
@@ -30,7 +30,6 @@ select
     or locked.parent_run_id is null
     or (locked.parent_run_id in (select id from locked)) is true
     or not exists (select 1 from continuum_runs as parent where parent.id = locked.parent_run_id),
-    locked.continued_to_run_id is not null,
-    exists (select 1 from continuum_runs as child where child.parent_run_id = locked.id)
+    locked.continued_to_run_id is not null
 from batch
 join locked on locked.id = batch.id

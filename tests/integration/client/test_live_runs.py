@@ -5,6 +5,8 @@ from __future__ import annotations
 from asyncio.events import _set_running_loop
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -86,6 +88,25 @@ def test_a_cancel_ends_a_run_at_once(client: Client) -> None:
     assert run.error is not None
     assert (run.error["type"], run.error["message"]) == ("continuum.Cancelled", "out of stock")
     assert run.completed_at is not None
+
+
+@pytest.mark.rule("K4")
+def test_a_cancel_with_cleanup_leaves_the_run_running_until_it_has_ended(client: Client) -> None:
+    handle = client.start(checkout(ORDER))
+    handle.cancel(reason="out of stock", cleanup=timedelta(minutes=1))
+    assert handle.run().state == "running"
+    client.cancel(handle.id)
+    assert handle.run().state == "cancelled"
+    with pytest.raises(RunTerminalError, match="cancelled"):
+        handle.cancel(cleanup=1.0)
+
+
+@pytest.mark.parametrize("cleanup", [-1.0, "soon", float("nan")])
+def test_a_time_for_clean_up_that_is_none_is_refused(client: Client, cleanup: Any) -> None:
+    handle = client.start(checkout(ORDER))
+    with pytest.raises((TypeError, ValueError)):
+        handle.cancel(cleanup=cleanup)
+    assert handle.run().state == "running"
 
 
 def test_cancelling_a_run_that_does_not_exist_or_has_ended_is_refused(client: Client) -> None:

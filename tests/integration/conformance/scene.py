@@ -180,7 +180,8 @@ class Scene:
         """Continue the run as new; return the lease of its successor."""
         successor = seed()
         base = len(self.seqs(lease.run_id))
-        assert self.commit(step(lease, base, 1, "continued", successor=successor, is_child=True, **rows))
+        last: Rows = {**rows, "successor": successor}
+        assert self.commit(step(lease, base, 1, "continued", **last))
         return Lease(successor.id, lease.token)
 
     def ends(self, lease: Lease) -> list[tuple[UUID, int, RunState, bytes]]:

@@ -62,10 +62,14 @@ def test_a_fenced_off_continuation_inserts_no_successor(scene: Scene) -> None:
 
 @pytest.mark.rule("N1")
 def test_a_successor_whose_id_exists_is_an_error_that_changes_nothing(scene: Scene) -> None:
-    old, stranger = scene.leased(), scene.leased()
+    old, stranger, beside = (scene.leased() for _ in range(3))
     with pytest.raises(JournalError):
-        scene.commit(step(old, 0, 1, "continued", successor=seed(id=stranger.run_id)))
-    assert (scene.row(old.run_id).state, scene.seqs(old.run_id)) == ("running", [])
+        scene.commit(step(beside, 0, 1), step(old, 0, 1, "continued", successor=seed(id=stranger.run_id)))
+    assert (scene.row(old.run_id).state, scene.seqs(old.run_id), scene.seqs(beside.run_id)) == (
+        "running",
+        [],
+        [],
+    )
 
 
 @pytest.mark.rule("N1")
