@@ -107,7 +107,7 @@ class ActivityCall(Call[R_co]):
         return self.target.name
 
     def options(self, **overrides: Any) -> ActivityCall[R_co]:
-        """Return the same call under another policy: ``retry timeout queue idempotency_key``.
+        """Return the same call under another policy: ``retry timeout heartbeat_timeout queue idempotency_key``.
 
         Raises:
             ConfigurationError: there is no such option.

@@ -12,6 +12,7 @@ from continuum.memory.tables import RunRecord, TaskRecord
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import (
     ClaimedRun,
+    KeptResult,
     Lease,
     LoadedRun,
     Mail,
@@ -71,6 +72,18 @@ class MemoryJournal:
             if announce:
                 transaction.ended = tuple(run.id for run, step in accepted if step.state not in LIVE_STATES)
             return {step.run_id for _, step in accepted}
+
+    def keep(self, results: Sequence[KeptResult]) -> list[bytes | None]:
+        with self._database.transaction("keep") as transaction:
+            tables = transaction.tables
+            held = [tables.held(result.run_id, result.token) is not None for result in results]
+            for result, is_held in zip(results, held, strict=True):
+                if is_held:
+                    tables.results.setdefault(result.name, result.payload)
+            return [
+                tables.results[result.name] if is_held else None
+                for result, is_held in zip(results, held, strict=True)
+            ]
 
     def release(self, releases: Sequence[Release]) -> None:
         with self._database.transaction("release") as transaction:
@@ -149,6 +162,8 @@ def _queued(task: TaskRow, now: float) -> TaskRecord:
         due_at=now + task.delay_s,
         timeout_s=task.timeout_s,
         idempotency_key=task.idempotency_key,
+        heartbeat_timeout_s=task.heartbeat_timeout_s,
+        last_heartbeat=task.last_heartbeat,
     )
 
 

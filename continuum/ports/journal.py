@@ -62,6 +62,24 @@ class TaskOutcome(msgspec.Struct, frozen=True, array_like=True):
     ok: bool
     payload: bytes
     timed_out: bool = False
+    details: bytes = b""  # of its last heartbeat
+
+
+class ResultKey(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """The name of a kept result: an activity and a user's idempotency key (A10)."""
+
+    activity: str
+    key: str
+
+
+class KeptResult(msgspec.Struct, frozen=True, array_like=True):
+    """A result to keep for every run. ``token``: of the lease under which it was made."""
+
+    run_id: UUID
+    token: int
+    seq: int  # of the ActivityScheduled
+    name: ResultKey
+    payload: bytes
 
 
 class ChildEnd(msgspec.Struct, frozen=True, array_like=True):
@@ -120,6 +138,8 @@ class TaskRow(msgspec.Struct, frozen=True, array_like=True):
     delay_s: float = 0.0
     timeout_s: float | None = None
     idempotency_key: str | None = None
+    heartbeat_timeout_s: float | None = None
+    last_heartbeat: bytes | None = None
 
 
 class RunCommit(msgspec.Struct, array_like=True):
@@ -139,8 +159,12 @@ class RunCommit(msgspec.Struct, array_like=True):
     tasks_cleared: Sequence[int] = ()
     children_started: Sequence[RunSeed] = ()  # inserted due, with parent_run_id and parent_command
     children_consumed: Sequence[UUID] = ()  # ChildEnd.child_id
-    children_cancelled: Sequence[int] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
-    successor: RunSeed | None = None  # with state "continued": inserted leased to the same owner, under the same token
+    children_cancelled: Sequence[
+        int
+    ] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
+    successor: RunSeed | None = (
+        None  # with state "continued": inserted leased to the same owner, under the same token
+    )
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True):
@@ -173,6 +197,15 @@ class Journal(Protocol):
         it serialises all commits of the database: for small batches of an idle engine only. A terminal state clears
         the lease, timers, open tasks and unread signals of the run in the same transaction.
         At most one element per run.
+        """
+        ...
+
+    def keep(self, results: Sequence[KeptResult]) -> list[bytes | None]:
+        """Keep these results, in one transaction, and return for each the payload that is kept under its name: this
+        one, or the one that came first. None, and nothing kept, for a run that is not held under that lease.
+
+        A kept result never changes and never goes by itself. It is kept before its run takes it: so what any
+        journal says of a name is what is kept under it, whoever won the race.
         """
         ...
 

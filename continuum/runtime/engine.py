@@ -32,10 +32,12 @@ from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
 from continuum.runtime.reading import LeaseScan, Loading, Reading
+from continuum.runtime.results import Results
 from continuum.runtime.role import Ports, log
 from continuum.wire.messages import (
     Assign,
     Finished,
+    Heartbeat,
     Message,
     Recovered,
     TimersFired,
@@ -75,7 +77,9 @@ class Engine:
         self._commits = Commits(self._asking, self._settle)
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
-        self._attempts = Attempts(ports, self._runs, self._crew, self._commits.touch, self._ownership.now_us)
+        self._results = Results(self._asking)
+        touch, look, now_us = self._commits.touch, self._reading.want, self._ownership.now_us
+        self._attempts = Attempts(ports, self._runs, self._crew, touch, now_us, self._results, look)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
         self._releases: list[Release] = []
         self._releasing = False
@@ -86,6 +90,7 @@ class Engine:
         self._asked_to_retire = False
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Finished: self._on_finished,
+            Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
             TimersFired: self._on_timers,
             Wake: self._on_wake,
@@ -132,6 +137,7 @@ class Engine:
         if self._ownership.live:
             self._scan.tick()
         self._attempts.tick()
+        self._results.tick()
         self._loading.tick()
         self._reading.tick()
         if self._draining:

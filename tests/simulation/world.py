@@ -153,7 +153,7 @@ class Bench:
         self._running: dict[Key, Execute] = {}
         self._queue: list[Execute] = []
         self._finished: list[Finished] = []
-        self.worn_out = False
+        self.worn_out = self.beating = False
 
     @property
     def running(self) -> int:
@@ -174,6 +174,9 @@ class Bench:
     def finished(self) -> Sequence[Finished]:
         finished, self._finished = self._finished, []
         return finished
+
+    def heartbeats(self) -> Sequence[tuple[Key, bytes]]:
+        return ()
 
     def tick(self) -> None:
         self._fill()
