@@ -87,10 +87,16 @@ class IsolatedProcess:
         os.close(self._requests)
         self._answers.close()
 
-    def how_it_ended(self) -> str:
+    def reap(self) -> int | None:
+        """Return its exit code, once it has been killed or has ended; None if it takes too long."""
         try:
-            code = self._popen.wait(_REAP_S)
+            return self._popen.wait(_REAP_S)
         except subprocess.TimeoutExpired:
+            return None
+
+    def how_it_ended(self) -> str:
+        code = self.reap()
+        if code is None:
             return "it does not answer any more"
         return f"killed by signal {code - 128}" if code > 128 else f"exit code {code}"
 
@@ -102,7 +108,7 @@ class Isolation:
         self._clock = clock
         self._lock = Lock()
         self._running: dict[Job, IsolatedProcess] = {}
-        self._ended: list[IsolatedProcess] = []  # not reaped yet
+        self._ended: list[IsolatedProcess] = []  # killed, but not dead yet
         self._spare: IsolatedProcess | None = None
         self._closed = False
 
@@ -126,8 +132,10 @@ class Isolation:
         finally:
             with self._lock:
                 del self._running[job]
-                self._ended.append(process)
             process.close()
+            if process.reap() is None:
+                with self._lock:
+                    self._ended.append(process)
 
     def kill(self, job: Job) -> None:
         """Kill the process of the attempt, also one that is about to be started."""
@@ -147,6 +155,7 @@ class Isolation:
             process.kill()
         if spare is not None:
             spare.close()
+            spare.reap()
 
     def _begin(self, job: Job) -> IsolatedProcess:
         with self._lock:

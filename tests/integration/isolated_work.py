@@ -10,6 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
+
 from continuum import activity, activity_info, heartbeat, last_heartbeat
 
 
@@ -53,3 +55,11 @@ def hang_with_child(marker: str) -> None:
     path.with_suffix(".new").write_text(f"{os.getpid()} {child.pid}")
     path.with_suffix(".new").rename(path)
     threading.Event().wait()
+
+
+def running(*pids: int) -> list[int]:
+    return [p for p in pids if psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE]
+
+
+def pids_in(marker: Path) -> list[int]:
+    return [int(word) for word in marker.read_text().split()]

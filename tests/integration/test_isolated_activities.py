@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Event
 from uuid import UUID
 
-import psutil
 import pytest
 
 from continuum.core.definitions import Activity, activity, registry
@@ -23,6 +22,7 @@ from continuum.runtime.executor import ThreadAndLoopExecutor
 from continuum.runtime.shell import SystemClock
 from continuum.wire.messages import Execute, Finished, Key
 from tests.integration import isolated_work
+from tests.integration.isolated_work import pids_in, running
 from tests.integration.servers import wait_until
 
 RUN = UUID(int=6)
@@ -91,14 +91,6 @@ def bench() -> Iterator[Bench]:
     bench = Bench()
     yield bench
     bench.executor.close()
-
-
-def running(*pids: int) -> list[int]:
-    return [p for p in pids if psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE]
-
-
-def pids_in(marker: Path) -> list[int]:
-    return [int(word) for word in marker.read_text().split()]
 
 
 def test_every_attempt_has_a_process_of_its_own(bench: Bench) -> None:
