@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from continuum.core.definitions import Workflow
 from continuum.core.step import Crew
 from continuum.errors import JournalError, ReplayDriftError, UnknownWorkflowError
@@ -28,6 +26,7 @@ from continuum.ports.offload import Completion, Lane, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
 from continuum.runtime.commits import Commits
+from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
@@ -49,12 +48,6 @@ from continuum.wire.post import Peer
 PARK_UNKNOWN_S = 5.0
 PARK_DRIFT_S = 60.0
 RELEASES_MAX = 1000
-
-
-class EngineLimits(msgspec.Struct, frozen=True):
-    """``runs_max``: runs in memory; beyond nine tenths of it, parked ones are given back, the oldest first."""
-
-    runs_max: int = 20_000
 
 
 class Engine:
@@ -308,7 +301,10 @@ class Engine:
             self._outgoing.timer_set(run.id, timer, self._ownership.now_us())
         if flight.commit.tasks_set:
             self._outgoing.tasks_set()
-        self._touch(run)
+        if self._limits.always_replay and not run.dirty and not run.unsettled:
+            self._reload(run)
+        else:
+            self._touch(run)
 
     def _not_written(self, run: LiveRun) -> None:
         """Fenced, ended from outside, or committed before its answer was lost: what the journal has is asked for."""
@@ -316,8 +312,11 @@ class Engine:
             log.info(
                 "a commit of run %s was refused; it is loaded anew if it is still ours", run.lease.run_id
             )
-            self._drop(run)
-            self._loading.want(run.lease)
+            self._reload(run)
+
+    def _reload(self, run: LiveRun) -> None:
+        self._drop(run)
+        self._loading.want(run.lease)
 
     def _drop(self, run: LiveRun) -> None:
         """Journal nothing more of it; its attempts' results find their next owner through the workers (A8)."""

@@ -29,6 +29,7 @@ from continuum.ports.mailbox import Notice
 from continuum.ports.offload import Completion, Desk, Lane
 from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
+from continuum.runtime.limits import EngineLimits
 from continuum.runtime.role import Ports, Role
 from continuum.runtime.router import Router
 from continuum.runtime.timer import Timer
@@ -234,8 +235,10 @@ class WatchedJournal:
 class World:
     """``chaos``: while true, messages get lost, operations fail and processes die."""
 
-    def __init__(self, seed: int, *, loss: float = 0.05, fault: float = 0.02) -> None:
-        self.seed = seed
+    def __init__(
+        self, seed: int, *, loss: float = 0.05, fault: float = 0.02, always_replay: bool = False
+    ) -> None:
+        self.seed, self.always_replay = seed, always_replay
         self.random = Random(seed)
         self.clock = Clock()
         self.store = MemoryStore(lambda: EPOCH + self.clock.now)
@@ -262,7 +265,9 @@ class World:
         store = self.store
         match process.name.partition("-")[0]:
             case "engine":
-                return Engine(ports, Lanes(process), registry.workflow)
+                return Engine(
+                    ports, Lanes(process), registry.workflow, EngineLimits(always_replay=self.always_replay)
+                )
             case "worker":
                 return Worker(ports, Bench(process, 8), store.dispatch, ["default"], 8)
             case "dispatcher":
