@@ -19,7 +19,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from continuum.core.attempt import ActivityInfo, activity_info
+from continuum.core.attempt import ActivityInfo, activity_info, heartbeat, last_heartbeat
 from continuum.core.call import ActivityCall, Call, WorkflowCall, call
 from continuum.core.commands.child import ChildRef
 from continuum.core.definitions import activity, workflow
@@ -159,8 +159,10 @@ __all__ = [
     "field",
     "get_run",
     "handle",
+    "heartbeat",
     "history",
     "hours",
+    "last_heartbeat",
     "minutes",
     "now",
     "query",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import msgspec
@@ -24,7 +24,7 @@ from continuum.core.failure import encode_failure, failure_of
 from continuum.errors import ContinuumError, PayloadError
 from continuum.model import payload
 from continuum.model.events import Failure
-from continuum.model.retry import type_name
+from continuum.model.retry import WORKER_DIED, type_name
 
 UNKNOWN_ACTIVITY = "continuum.UnknownActivity"
 
@@ -50,8 +50,31 @@ class Outcome(msgspec.Struct, frozen=True):
     retryable: bool = True
 
 
+class Pulse(Protocol):
+    """Where the heartbeats of an attempt go. ``last``: the details of the attempt before, None if it sent none."""
+
+    @property
+    def last(self) -> bytes | None: ...
+
+    def beat(self, details: bytes) -> None:
+        """Note that the attempt lives. From any thread, and at once: it is called as often as the user likes."""
+        ...
+
+
+class Unheard:
+    """The pulse of an attempt that nobody listens to."""
+
+    last: bytes | None = None
+
+    def beat(self, details: bytes) -> None:
+        pass
+
+
+_UNHEARD = Unheard()
 # A callable, because most activities never ask: then nothing is made.
-_current: ContextVar[Callable[[], ActivityInfo] | None] = ContextVar("continuum_attempt", default=None)
+_current: ContextVar[tuple[Callable[[], ActivityInfo], Pulse] | None] = ContextVar(
+    "continuum_attempt", default=None
+)
 
 
 def activity_info() -> ActivityInfo:
@@ -60,13 +83,42 @@ def activity_info() -> ActivityInfo:
     Raises:
         ContinuumError: it does not run in an activity.
     """
-    info = _current.get()
-    if info is None:
+    return _running("activity_info")[0]()
+
+
+def heartbeat(*details: object) -> None:
+    """Say that this attempt lives and how far it is. Should it fail, the next one finds ``details`` by
+    ``last_heartbeat()``: the last ones that left this process, about one a second does.
+
+    Raises:
+        ContinuumError: it does not run in an activity.
+        PayloadError: a detail is a value that cannot be stored.
+    """
+    pulse = _running("heartbeat")[1]
+    pulse.beat(payload.encode(list(details), path="heartbeat"))
+
+
+def last_heartbeat() -> tuple[object, ...] | None:
+    """Return the details of the last heartbeat of the attempt before, None if it sent none or this is the first.
+    They are plain values: a dataclass comes back as a dict.
+
+    Raises:
+        ContinuumError: it does not run in an activity.
+    """
+    last = _running("last_heartbeat")[1].last
+    if last is None:
+        return None
+    return tuple(cast("list[object]", payload.decode(last, path="last_heartbeat")))
+
+
+def _running(function: str) -> tuple[Callable[[], ActivityInfo], Pulse]:
+    running = _current.get()
+    if running is None:
         raise ContinuumError(
-            "activity_info() was called outside an activity; call it in the body of a function marked @activity"
-            " (a thread started by it does not inherit the attempt: pass the ActivityInfo on)"
+            f"{function}() was called outside an activity; call it in the body of a function marked @activity"
+            " (a thread started by it does not inherit the attempt: let it hand its values back)"
         )
-    return info()
+    return running
 
 
 def decode_arguments(
@@ -94,9 +146,14 @@ def encode_result(value: object) -> bytes:
     return payload.encode(value, path="result")
 
 
-def perform(definition: Activity[..., Any], args: bytes, info: Callable[[], ActivityInfo]) -> Outcome:
+def perform(
+    definition: Activity[..., Any],
+    args: bytes,
+    info: Callable[[], ActivityInfo],
+    pulse: Pulse = _UNHEARD,
+) -> Outcome:
     """Run an attempt of a ``def`` in this thread."""
-    token = _current.set(info)
+    token = _current.set((info, pulse))
     try:
         try:
             positional, keyword = decode_arguments(definition, args)
@@ -110,13 +167,16 @@ def perform(definition: Activity[..., Any], args: bytes, info: Callable[[], Acti
 
 
 async def perform_async(
-    definition: Activity[..., Any], args: bytes, info: Callable[[], ActivityInfo]
+    definition: Activity[..., Any],
+    args: bytes,
+    info: Callable[[], ActivityInfo],
+    pulse: Pulse = _UNHEARD,
 ) -> Outcome:
     """Run an attempt of an ``async def`` on the running loop, in a context that is the task's own.
 
     A cancellation is an outcome too: whoever cancelled knows why, and drops or replaces it.
     """
-    _current.set(info)
+    _current.set((info, pulse))
     try:
         try:
             positional, keyword = decode_arguments(definition, args)
@@ -148,6 +208,18 @@ def timed_out(activity: str, timeout_s: float) -> Outcome:
     """Return the outcome of an attempt that ran for longer than its time-out."""
     failure = Failure("TimeoutError", f"{activity} ran for longer than its timeout of {timeout_s:g} s")
     return Outcome(False, encode_failure(failure), timed_out=True)
+
+
+def silent(activity: str, heartbeat_timeout_s: float) -> Outcome:
+    """Return the outcome of an attempt that sent no heartbeat in time (A11)."""
+    message = f"{activity} sent no heartbeat within its heartbeat_timeout of {heartbeat_timeout_s:g} s"
+    return Outcome(False, encode_failure(Failure("TimeoutError", message)), timed_out=True)
+
+
+def died(activity: str, how: str) -> Outcome:
+    """Return the outcome of an attempt whose process of its own ended without one."""
+    message = f"the process of {activity} died during this attempt: {how}"
+    return Outcome(False, encode_failure(Failure(WORKER_DIED, message)))
 
 
 def unknown(activity: str, reason: str) -> Outcome:

@@ -122,7 +122,7 @@ class ActivityCall(Call[R_co]):
         compensate: Call[Any] | Callable[[R_co], Call[Any] | None] | None = _KEPT,
         **overrides: Any,
     ) -> ActivityCall[R_co]:
-        """Return the same call under another policy: ``retry timeout queue idempotency_key``.
+        """Return the same call under another policy: ``retry timeout heartbeat_timeout queue idempotency_key``.
 
         ``compensate`` is what undoes it once it has completed: a call of an activity, or a callable that makes one of
         the result (or None, if there is nothing to undo). ``compensate=None`` says on purpose that there is none.

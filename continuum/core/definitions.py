@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from continuum.core.call import ActivityCall, WorkflowCall, call_site
-from continuum.core.options import ActivityOptions, checked_options
+from continuum.core.options import ActivityOptions, defined_options
 from continuum.core.version import version_hash_of
 from continuum.errors import ConfigurationError, UnknownWorkflowError
 from continuum.model.restore import SignatureRestorer, signature_restorers
@@ -222,8 +222,10 @@ def activity(
     name: str | None = None,
     retry: Retry = ...,
     timeout: Duration | None = None,
+    heartbeat_timeout: Duration | None = None,
     queue: str = "default",
     idempotency_key: Callable[..., str] | None = None,
+    isolate: bool = False,
 ) -> _Define: ...
 
 
@@ -231,11 +233,13 @@ def activity(fn: Any = None, /, *, name: str | None = None, **options: Any) -> A
     """Define an activity: a ``def`` (run in a thread) or ``async def`` (run on the worker's loop).
 
     Calling the result makes an :class:`ActivityCall`. ``retry``: when failed attempts are followed by others;
-    ``timeout``: seconds or timedelta for one attempt; ``queue``: the workers that may run it; ``idempotency_key``:
-    maps the activity's arguments to the key that ``activity_info()`` shows in every attempt.
+    ``timeout``: seconds or timedelta for one attempt; ``heartbeat_timeout``: between two of its ``heartbeat()`` calls;
+    ``queue``: the workers that may run it; ``idempotency_key``: maps the activity's arguments to a key under which the
+    first result is kept, for every call of every run; ``isolate``: an attempt runs in a process of its own, that a
+    time-out or a cancel kills.
 
     Raises:
         TypeError, ValueError, ConfigurationError: a function or policy that cannot work (A2).
     """
-    define = _Define(name, checked_options(ActivityOptions(), options))
+    define = _Define(name, defined_options(options))
     return define if fn is None else define(fn)

@@ -136,6 +136,11 @@ class Machine:
         entry = self.pending.get(seq)
         return (entry.call, entry.attempt) if isinstance(entry, PendingActivity) else None
 
+    def idempotency_key(self, seq: int) -> str | None:
+        """The key under which the result of this activity is kept for other runs (A10)."""
+        entry = self.pending.get(seq)
+        return entry.key if isinstance(entry, PendingActivity) else None
+
     def take(self) -> Step:
         """Return all that changed since the last call, and forget it here."""
         base_seq, events = self.cursor.take()
@@ -176,13 +181,14 @@ class Machine:
         self.cursor.see(at)
         return self._arrive(entry.final_failure(seq, failure, timed_out, self.cursor.at))
 
-    def retry(self, seq: int, attempt: int, failure: Failure, delay_s: float) -> bool:
-        """``attempt`` failed, and the next one may start ``delay_s`` later. The code does not see it."""
+    def retry(self, seq: int, attempt: int, failure: Failure, delay_s: float, heartbeat: bytes = b"") -> bool:
+        """``attempt`` failed, and the next one may start ``delay_s`` later. The code does not see it.
+        ``heartbeat``: the details that ``attempt`` has sent last."""
         entry = self._awaiting(seq, attempt)
         if entry is None:
             return False
-        entry.next_attempt(attempt + 1, delay_s, self.crew.text)
-        self.cursor.append(ActivityRetried(seq, entry.attempt, delay_s, failure, entry.crew))
+        entry.next_attempt(attempt + 1, delay_s, self.crew.text, heartbeat)
+        self.cursor.append(ActivityRetried(seq, entry.attempt, delay_s, failure, entry.crew, heartbeat))
         self.out.dispatches.append(entry.dispatch(seq))
         return True
 

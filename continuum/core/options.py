@@ -10,39 +10,63 @@ import msgspec
 from continuum.errors import ConfigurationError
 from continuum.model.retry import Retry, seconds_of
 
+_OF_A_CALL = ("retry", "timeout", "heartbeat_timeout", "queue", "idempotency_key")
+_DURATIONS = ("timeout", "heartbeat_timeout")
+
 
 class ActivityOptions(msgspec.Struct, frozen=True):
-    """``timeout_s`` is for one attempt, None for none. ``idempotency_key`` maps the activity's arguments to the key
-    that its ``activity_info()`` shows in every attempt."""
+    """``timeout_s`` is for one attempt, ``heartbeat_timeout_s`` between two of its heartbeats; None for none.
+
+    ``idempotency_key``: the key under which the result is kept for every run (A10), or what makes it of the
+    activity's arguments. ``isolate``: an attempt runs in a process of its own.
+    """
 
     retry: Retry = Retry()
     timeout_s: float | None = None
     queue: str = "default"
-    idempotency_key: Callable[..., str] | None = None
+    idempotency_key: Callable[..., str] | str | None = None
+    heartbeat_timeout_s: float | None = None
+    isolate: bool = False
 
 
-def checked_options(base: ActivityOptions, overrides: Mapping[str, Any]) -> ActivityOptions:
-    """Return ``base`` with ``overrides``, as users write them (``retry timeout queue idempotency_key``), on top.
+def defined_options(options: Mapping[str, Any]) -> ActivityOptions:
+    """Return the policy of a decorator.
 
     Raises:
         ConfigurationError: there is no such option.
         ValueError, TypeError: its value makes no sense.
     """
-    return msgspec.structs.replace(base, **_fields(overrides))
+    fields = dict(options)
+    isolate = fields.pop("isolate", False)
+    if not isinstance(isolate, bool):
+        raise TypeError(f"isolate is True or False, not {isolate!r}")
+    if isinstance(fields.get("idempotency_key"), str):
+        raise TypeError(
+            "idempotency_key of a decorator is a callable of the activity's arguments: one text would give every call"
+            " the same result; pass a text to .options(idempotency_key=...) of one call"
+        )
+    return checked_options(ActivityOptions(isolate=isolate), fields, also=("isolate",))
 
 
-def _fields(overrides: Mapping[str, Any]) -> dict[str, Any]:
+def checked_options(
+    base: ActivityOptions, overrides: Mapping[str, Any], also: tuple[str, ...] = ()
+) -> ActivityOptions:
+    """Return ``base`` with ``overrides``, as users write them, on top. ``also``: options that exist besides.
+
+    Raises:
+        ConfigurationError: there is no such option.
+        ValueError, TypeError: its value makes no sense.
+    """
     fields: dict[str, Any] = {}
     for name, value in overrides.items():
-        if name == "timeout":
-            fields["timeout_s"] = None if value is None else _positive(name, value)
-        elif name in ("retry", "queue", "idempotency_key"):
+        if name in _DURATIONS:
+            fields[f"{name}_s"] = None if value is None else _positive(name, value)
+        elif name in _OF_A_CALL:
             fields[name] = _checked(name, value)
         else:
-            raise ConfigurationError(
-                f"an activity has no option {name!r}; there are retry, timeout, queue, idempotency_key"
-            )
-    return fields
+            there_are = ", ".join([*_OF_A_CALL, *also])
+            raise ConfigurationError(f"there is no option {name!r} here; there are {there_are}")
+    return msgspec.structs.replace(base, **fields)
 
 
 def _positive(name: str, value: Any) -> float:
@@ -57,6 +81,8 @@ def _checked(name: str, value: Any) -> Any:
         raise TypeError(f"retry is a Retry(...), not {value!r}")
     if name == "queue" and not (isinstance(value, str) and value):
         raise TypeError(f"queue is the name of a queue, not {value!r}")
-    if name == "idempotency_key" and not (value is None or callable(value)):
+    if name == "idempotency_key" and not (value is None or callable(value) or isinstance(value, str)):
         raise TypeError(f"idempotency_key is a callable of the activity's arguments, not {value!r}")
+    if name == "idempotency_key" and value == "":
+        raise ValueError("idempotency_key is a text of at least one character; leave it out for none")
     return value

@@ -39,7 +39,8 @@ class RunIdentity(msgspec.Struct, frozen=True):
 
 
 class Dispatch(msgspec.Struct):
-    """An attempt to let out after the commit. ``delay_s``: the back-off before it. ``idempotency_key``: the user's."""
+    """An attempt to let out after the commit. ``delay_s``: the back-off before it. ``idempotency_key``: the user's.
+    ``last_heartbeat``: the details of the attempt before, as a payload."""
 
     seq: int
     attempt: int
@@ -47,6 +48,7 @@ class Dispatch(msgspec.Struct):
     args: bytes
     idempotency_key: str | None
     delay_s: float = 0.0
+    last_heartbeat: bytes | None = None
 
 
 class TimerSet(msgspec.Struct):

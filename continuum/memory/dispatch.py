@@ -20,7 +20,7 @@ from continuum.memory.families import cancel_families, overdue_at
 from continuum.memory.journal import claimed_run
 from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
 from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, Woken
-from continuum.ports.journal import ClaimedRun, TaskOutcome
+from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 from continuum.ports.mailbox import Notice
 
 TaskKey = tuple[UUID, int, int]
@@ -83,6 +83,17 @@ class MemoryDispatch:
                 task.state, task.claimed_by, task.worker = "queued", None, None
                 task.due_at = transaction.now
                 transaction.notify(Notice("task"))
+
+    def results(self, names: Sequence[ResultKey]) -> dict[ResultKey, bytes]:
+        with self._database.transaction("results") as transaction:
+            kept = transaction.tables.results
+            return {name: kept[name] for name in names if name in kept}
+
+    def note_heartbeats(self, claimer: str, beats: Sequence[tuple[TaskKey, bytes]]) -> None:
+        with self._database.transaction("note_heartbeats") as transaction:
+            for key, details in beats:
+                for task in _claimed(transaction.tables, claimer, [key]):
+                    task.heartbeat = details
 
     def offer_outcomes(self, outcomes: Sequence[TaskOutcome]) -> list[Woken]:
         with self._database.transaction("offer_outcomes") as transaction:
@@ -155,6 +166,8 @@ def _claim_task(run: RunRecord, seq: int, claimer: str) -> ClaimedTask:
         task.queue,
         task.timeout_s,
         task.idempotency_key,
+        task.heartbeat_timeout_s,
+        task.last_heartbeat,
     )
 
 

@@ -19,6 +19,7 @@ from continuum.memory.tables import RunRecord, TaskRecord
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import (
     ClaimedRun,
+    KeptResult,
     Lease,
     LoadedRun,
     Mail,
@@ -85,6 +86,18 @@ class MemoryJournal:
             if announce:
                 transaction.ended += tuple(step.run_id for step in written if step.state not in LIVE_STATES)
             return {step.run_id for step in written}
+
+    def keep(self, results: Sequence[KeptResult]) -> list[bytes | None]:
+        with self._database.transaction("keep") as transaction:
+            tables = transaction.tables
+            held = [tables.held(result.run_id, result.token) is not None for result in results]
+            for result, is_held in zip(results, held, strict=True):
+                if is_held:
+                    tables.results.setdefault(result.name, result.payload)
+            return [
+                tables.results[result.name] if is_held else None
+                for result, is_held in zip(results, held, strict=True)
+            ]
 
     def release(self, releases: Sequence[Release]) -> None:
         with self._database.transaction("release") as transaction:
@@ -212,6 +225,8 @@ def _queued(task: TaskRow, now: float) -> TaskRecord:
         due_at=now + task.delay_s,
         timeout_s=task.timeout_s,
         idempotency_key=task.idempotency_key,
+        heartbeat_timeout_s=task.heartbeat_timeout_s,
+        last_heartbeat=task.last_heartbeat,
     )
 
 

@@ -23,7 +23,7 @@ import msgspec
 
 from continuum.model.events import KIND_OF, CancelRequested, EventRow, Failure
 from continuum.model.run import LIVE_STATES, RunSeed, RunState
-from continuum.ports.journal import CancelNote, ChildEnd, Mail, SignalRow, Snapshot, TaskOutcome
+from continuum.ports.journal import CancelNote, ChildEnd, Mail, ResultKey, SignalRow, Snapshot, TaskOutcome
 
 TaskState = Literal["queued", "running", "done"]
 encode_failure = msgspec.msgpack.Encoder().encode
@@ -49,6 +49,9 @@ class TaskRecord:
     due_at: float
     timeout_s: float | None
     idempotency_key: str | None
+    heartbeat_timeout_s: float | None = None
+    last_heartbeat: bytes | None = None  # of the attempt before
+    heartbeat: bytes = b""  # of this one
     state: TaskState = "queued"
     claimed_by: str | None = None
     worker: str | None = None
@@ -111,6 +114,7 @@ class Tables:
         self.children: dict[UUID, dict[UUID, RunRecord]] = {}  # by parent, also those that have ended
         self.owners: dict[str, OwnerRecord] = {}
         self.workflows: set[tuple[str, str]] = set()
+        self.results: dict[ResultKey, bytes] = {}  # kept by idempotency key; they outlive their runs
         self.tokens = count(1)
         self.signal_ids = count(1)
 
@@ -223,7 +227,9 @@ class Tables:
         """End these attempts as failed, because the worker that ran them died (A4, A5)."""
         for task in tasks:
             failure = Failure("continuum.WorkerDied", "the worker died while it ran this attempt")
-            task.outcome = TaskOutcome(run.id, task.seq, task.attempt, False, encode_failure(failure))
+            task.outcome = TaskOutcome(
+                run.id, task.seq, task.attempt, False, encode_failure(failure), details=task.heartbeat
+            )
             task.state = "done"
 
 

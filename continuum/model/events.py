@@ -47,13 +47,15 @@ class ActivityScheduled(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ActivityRetried(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The attempt before ``attempt`` failed; this one may start ``delay_s`` later."""
+    """The attempt before ``attempt`` failed; this one may start ``delay_s`` later. ``details``: the payload
+    of the last heartbeat before it, empty if there was none (A11)."""
 
     command: int
     attempt: int
     delay_s: float
     failure: Failure
     crew: str = ""
+    details: bytes = b""
 
 
 class ActivityCompleted(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -15,6 +15,7 @@ from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
 from continuum.runtime.executor import ThreadAndLoopExecutor
 from continuum.runtime.lanes import ThreadOffload
+from continuum.runtime.limits import limits_of_environment
 from continuum.runtime.router import Router
 from continuum.runtime.timer import Timer
 from continuum.runtime.wake import Wake
@@ -57,7 +58,7 @@ def run_engine(child: Child) -> int:
     child.load_app()
     wake = Wake()
     with closing(ThreadOffload(partial(_desk, child.site), wake)) as offload:
-        engine = Engine(child.ports, offload, registry.workflow)
+        engine = Engine(child.ports, offload, registry.workflow, limits_of_environment())
         shell = child.shell(engine, lost=lambda: engine.lost)
 
         def complete() -> None:

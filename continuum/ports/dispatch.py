@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from continuum.ports.journal import ClaimedRun, TaskOutcome
+from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 
 CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end the run by itself
 
@@ -27,6 +27,8 @@ class ClaimedTask(msgspec.Struct, frozen=True, array_like=True):
     queue: str
     timeout_s: float | None = None
     idempotency_key: str | None = None
+    heartbeat_timeout_s: float | None = None
+    last_heartbeat: bytes | None = None
 
 
 class Woken(msgspec.Struct, frozen=True, array_like=True):
@@ -75,6 +77,15 @@ class Dispatch(Protocol):
 
     def return_tasks(self, claimer: str, keys: Sequence[tuple[UUID, int, int]]) -> None:
         """Put claimed tasks back that never reached a worker: queued, due now, same attempt."""
+        ...
+
+    def results(self, names: Sequence[ResultKey]) -> dict[ResultKey, bytes]:
+        """Return the payloads of the results that are kept under these names (A10)."""
+        ...
+
+    def note_heartbeats(self, claimer: str, beats: Sequence[tuple[tuple[UUID, int, int], bytes]]) -> None:
+        """Note the details that claimed attempts have sent last ((run, seq, attempt), payload): should one be lost,
+        its outcome has them (A11)."""
         ...
 
     def offer_outcomes(self, outcomes: Sequence[TaskOutcome]) -> list[Woken]:

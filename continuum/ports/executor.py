@@ -24,7 +24,17 @@ class Executor(Protocol):
 
     def stop(self, key: Key) -> None:
         """End the attempt without a result: a queued one never starts, an ``async def`` is cancelled, a threaded
-        ``def`` is abandoned (it goes on, and its result is dropped). Unknown keys are ignored."""
+        ``def`` is abandoned (it goes on, and its result is dropped), an isolated one is killed with its children.
+        Unknown keys are ignored."""
+        ...
+
+    def heartbeats(self) -> Sequence[tuple[Key, bytes]]:
+        """Return the last details that attempts have said since the last call, one for each that said any."""
+        ...
+
+    @property
+    def beating(self) -> bool:
+        """``heartbeats`` has something."""
         ...
 
     def finished(self) -> Sequence[Finished]:

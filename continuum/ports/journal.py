@@ -69,6 +69,24 @@ class TaskOutcome(msgspec.Struct, frozen=True, array_like=True):
     ok: bool
     payload: bytes
     timed_out: bool = False
+    details: bytes = b""  # of its last heartbeat
+
+
+class ResultKey(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """The name of a kept result: an activity and a user's idempotency key (A10)."""
+
+    activity: str
+    key: str
+
+
+class KeptResult(msgspec.Struct, frozen=True, array_like=True):
+    """A result to keep for every run. ``token``: of the lease under which it was made."""
+
+    run_id: UUID
+    token: int
+    seq: int  # of the ActivityScheduled
+    name: ResultKey
+    payload: bytes
 
 
 class ChildEnd(msgspec.Struct, frozen=True, array_like=True):
@@ -143,6 +161,8 @@ class TaskRow(msgspec.Struct, frozen=True, array_like=True):
     delay_s: float = 0.0
     timeout_s: float | None = None
     idempotency_key: str | None = None
+    heartbeat_timeout_s: float | None = None
+    last_heartbeat: bytes | None = None
 
 
 class RunCommit(msgspec.Struct, array_like=True):
@@ -229,6 +249,15 @@ class Journal(Protocol):
         does not know them: their ends are not reported, and a ``ChildRef`` cannot be awaited across a continuation.
         Timers and tasks of the old run are gone. An owner whose answer was lost asks ``load`` for the successor's id
         with the old token. A successor whose id exists is a ``JournalError``.
+        """
+        ...
+
+    def keep(self, results: Sequence[KeptResult]) -> list[bytes | None]:
+        """Keep these results, in one transaction, and return for each the payload that is kept under its name: this
+        one, or the one that came first. None, and nothing kept, for a run that is not held under that lease.
+
+        A kept result never changes and never goes by itself. It is kept before its run takes it: so what any
+        journal says of a name is what is kept under it, whoever won the race.
         """
         ...
 

@@ -97,6 +97,8 @@ def _tasks(steps: Sequence[RunCommit]) -> Parameters:
         "task_delays": doubles([task.delay_s for task in tasks]),
         "task_timeouts": doubles([task.timeout_s for task in tasks]),
         "task_keys": texts([task.idempotency_key for task in tasks]),
+        "task_heartbeat_timeouts": doubles([task.heartbeat_timeout_s for task in tasks]),
+        "task_last_heartbeats": byteas([task.last_heartbeat for task in tasks]),
         "done_runs": uuids([step.run_id for step in steps for _ in step.tasks_cleared]),
         "done_seqs": bigints([seq for step in steps for seq in step.tasks_cleared]),
     }

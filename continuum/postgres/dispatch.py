@@ -9,10 +9,11 @@ import msgspec
 
 from continuum.model.events import Failure
 from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, Woken
-from continuum.ports.journal import ClaimedRun, TaskOutcome
+from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 from continuum.postgres import families
 from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
 from continuum.postgres.partitions import ensure_partitions
+from continuum.postgres.results import names_of, stored_results
 from continuum.postgres.session import Parameters, Session
 
 TaskKey = tuple[UUID, int, int]
@@ -60,12 +61,21 @@ class PostgresDispatch:
     def return_tasks(self, claimer: str, keys: Sequence[TaskKey]) -> None:
         self._session.rows("return_tasks", {"claimer": claimer, **_keys(keys)})
 
+    def results(self, names: Sequence[ResultKey]) -> dict[ResultKey, bytes]:
+        return stored_results(self._session.rows("results", names_of(names)))
+
+    def note_heartbeats(self, claimer: str, beats: Sequence[tuple[TaskKey, bytes]]) -> None:
+        details = byteas([details for _, details in beats])
+        parameters = {"claimer": claimer, **_keys([key for key, _ in beats]), "details": details}
+        self._session.rows("note_heartbeats", parameters)
+
     def offer_outcomes(self, outcomes: Sequence[TaskOutcome]) -> list[Woken]:
         parameters = {
             **_keys([(outcome.run_id, outcome.seq, outcome.attempt) for outcome in outcomes]),
             "oks": booleans([outcome.ok for outcome in outcomes]),
             "payloads": byteas([outcome.payload for outcome in outcomes]),
             "timeouts": booleans([outcome.timed_out for outcome in outcomes]),
+            "details": byteas([outcome.details for outcome in outcomes]),
         }
         return [Woken(*row) for row in self._session.rows("offer_outcomes", parameters)]
 

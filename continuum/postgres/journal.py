@@ -22,6 +22,7 @@ from continuum.ports.journal import (
     CancelNote,
     ChildEnd,
     ClaimedRun,
+    KeptResult,
     Lease,
     LoadedRun,
     Mail,
@@ -35,6 +36,7 @@ from continuum.postgres import family_commit
 from continuum.postgres.arrays import bigints, doubles, texts, uuids
 from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
 from continuum.postgres.notices import ended_payloads
+from continuum.postgres.results import keep_results
 from continuum.postgres.session import Parameters, Row, Session
 
 
@@ -105,6 +107,9 @@ class PostgresJournal:
                 self._session.rows("announce_mail", {"payloads": texts(["task"])})
         return {row[0] for row in written}
 
+    def keep(self, results: Sequence[KeptResult]) -> list[bytes | None]:
+        return keep_results(self._session, results)
+
     def release(self, releases: Sequence[Release]) -> None:
         if not releases:
             return
@@ -166,9 +171,9 @@ def _mails(
     open_tasks: dict[UUID, list[int]] = defaultdict(list)
     for run_id, *signal in signal_rows:
         signals[run_id].append(SignalRow(*signal))
-    for run_id, seq, attempt, state, ok, outcome, timed_out in task_rows:
+    for run_id, seq, attempt, state, ok, outcome, timed_out, details in task_rows:
         if state == "done":
-            outcomes[run_id].append(TaskOutcome(run_id, seq, attempt, ok, outcome, timed_out))
+            outcomes[run_id].append(TaskOutcome(run_id, seq, attempt, ok, outcome, timed_out, details))
         else:
             open_tasks[run_id].append(seq)
     for run_id, seq in timer_rows:

@@ -16,16 +16,21 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
+
+import msgspec
 
 from continuum.core.failure import decode_failure
 from continuum.core.step import Crew, Dispatch, PendingAttempt
 from continuum.errors import PayloadError
 from continuum.model.events import Failure
 from continuum.model.retry import ATTEMPTS_EXHAUSTED, WORKER_DIED, type_name
-from continuum.ports.journal import TaskOutcome
+from continuum.ports.journal import KeptResult, ResultKey, TaskOutcome
 from continuum.runtime.live import LiveRun, execute_of
 from continuum.runtime.placement import Placement
+from continuum.runtime.results import Results
 from continuum.runtime.role import Ports
+from continuum.runtime.worker import outcome_of
 from continuum.wire.messages import Abandon, Disowned, Finished, Key, Recover, Recovered, Settled
 from continuum.wire.post import Peer
 
@@ -34,7 +39,8 @@ _LOST = Failure(WORKER_DIED, "the worker process died during this attempt")
 
 
 class Attempts:
-    """``touch(run)`` is called when a run changed; ``now_us()`` is the database's time."""
+    """``touch(run)`` is called when a run changed, ``look(run)`` when it may have another owner; ``now_us()`` is the
+    database's time."""
 
     def __init__(
         self,
@@ -43,7 +49,11 @@ class Attempts:
         crew: Crew,
         touch: Callable[[LiveRun], None],
         now_us: Callable[[], int],
+        results: Results,
+        look: Callable[[LiveRun], None],
     ) -> None:
+        self._results, self._look = results, look
+        self._keeping: set[Key] = set()
         self._ports, self._runs, self._crew, self._touch, self._now_us = ports, runs, crew, touch, now_us
         self.placement = Placement(ports.post)
         self._delayed: list[tuple[float, int, LiveRun, Dispatch]] = []
@@ -63,7 +73,33 @@ class Attempts:
             self._count += 1
             heapq.heappush(self._delayed, (now + dispatch.delay_s, self._count, run, dispatch))
         else:
-            self.placement.add(execute_of(run, dispatch), dispatch.call.policy.queue, now)
+            self._begin(run, dispatch)
+
+    def _begin(self, run: LiveRun, dispatch: Dispatch) -> None:
+        """The attempt is due: it runs, unless its result is kept already."""
+        if dispatch.idempotency_key is None:
+            self._place(run, dispatch)
+        else:
+            self._look_up(run, dispatch, partial(self._place, run, dispatch))
+
+    def _place(self, run: LiveRun, dispatch: Dispatch) -> None:
+        now = self._ports.clock.monotonic()
+        self.placement.add(execute_of(run, dispatch), dispatch.call.policy.queue, now)
+
+    def _look_up(self, run: LiveRun, dispatch: Dispatch, otherwise: Callable[[], None]) -> None:
+        """Complete the activity with the result that is kept under its key; if there is none, do ``otherwise``."""
+
+        def then(kept: bytes | None) -> None:
+            if self._runs.get(run.id) is not run or not _waits(run, dispatch.seq, dispatch.attempt):
+                return
+            if kept is None:
+                otherwise()
+            else:
+                run.machine.complete(dispatch.seq, dispatch.attempt, kept, self._now_us())
+                self._touch(run)
+
+        assert dispatch.idempotency_key is not None
+        self._results.look_up(ResultKey(dispatch.call.name, dispatch.idempotency_key), then)
 
     def tick(self) -> None:
         now = self._ports.clock.monotonic()
@@ -75,7 +111,7 @@ class Attempts:
                 run.put_row(execute_of(run, dispatch), dispatch.call.policy.queue, max(due - now, 0.0))
                 self._touch(run)
             else:
-                self.placement.add(execute_of(run, dispatch), dispatch.call.policy.queue, now)
+                self._begin(run, dispatch)
         for waiting in self.placement.place(now):
             execute, current = waiting.execute, self._runs.get(waiting.execute.run)
             if current is not None and _waits(current, execute.seq, execute.attempt):
@@ -109,14 +145,67 @@ class Attempts:
         if run is None:
             self._disowned[worker].append(key)
         elif key not in run.unsettled:
-            outcome = TaskOutcome(
-                run.lease.run_id, message.seq, message.attempt, message.ok, message.payload, message.timed_out
-            )
-            if self._apply(run, outcome, message.retryable):
+            outcome = outcome_of(message)
+            if message.ok and self._keeps(run, outcome):
+                self._keep(run, outcome, worker)
+            elif self._apply(run, outcome, message.retryable):
                 run.unsettled[key] = worker
                 self._touch(run)
             else:
                 self._settled[worker].append(key)
+
+    def beat(self, beats: Iterable[tuple[Key, bytes]]) -> None:
+        """Remember the details, for the attempt after one that fails (A11)."""
+        for key, details in beats:
+            run = self._runs.get(key[0])
+            if run is not None and _waits(run, key[1], key[2]):
+                run.beats = run.beats or {}
+                run.beats[key[1:]] = details
+
+    def _keeps(self, run: LiveRun, outcome: TaskOutcome) -> bool:
+        """True if this is a value that the run waits for, and that is to be kept under a key of the user's."""
+        has_key = run.machine.idempotency_key(outcome.seq) is not None
+        return has_key and outcome.ok and _waits(run, outcome.seq, outcome.attempt)
+
+    def _keep(self, run: LiveRun, outcome: TaskOutcome, worker: Peer | None) -> None:
+        """Keep the result, and let the run take what is kept then. ``worker`` holds it until this is committed."""
+        attempt_key, token = (run.id, outcome.seq, outcome.attempt), run.lease.token
+        current, key = run.machine.attempt(outcome.seq), run.machine.idempotency_key(outcome.seq)
+        assert current is not None and key is not None, "an activity with a key is awaited"
+        if attempt_key not in self._keeping:
+            self._keeping.add(attempt_key)
+            name = ResultKey(current[0].name, key)
+            self._results.keep(
+                KeptResult(run.lease.run_id, token, outcome.seq, name, outcome.payload),
+                lambda payload: self._kept(token, outcome, worker, payload),
+            )
+
+    def _kept(self, token: int, outcome: TaskOutcome, worker: Peer | None, payload: bytes | None) -> None:
+        key = (outcome.run_id.bytes, outcome.seq, outcome.attempt)
+        self._keeping.discard(key)
+        run = self._runs.get(key[0])
+        if payload is None and run is not None and run.lease.token != token and self._keeps(run, outcome):
+            self._keep(run, outcome, worker)  # it came back under another lease meanwhile
+        elif payload is None or run is None:
+            if worker is not None:
+                self._disowned[worker].append(key)
+            if run is not None:
+                self._look(run)
+        else:
+            taken = self._take(run, msgspec.structs.replace(outcome, payload=payload), is_mail=worker is None)
+            if worker is not None and taken:
+                run.unsettled[key] = worker
+            elif worker is not None:
+                self._settled[worker].append(key)
+            self._touch(run)
+
+    def _take(self, run: LiveRun, outcome: TaskOutcome, is_mail: bool) -> bool:
+        if is_mail:
+            self.placement.withdraw((run.id, outcome.seq, outcome.attempt))
+            current = run.machine.attempt(outcome.seq)
+            if current is None or current[1] <= outcome.attempt:
+                run.clear_row(outcome.seq)
+        return self._apply(run, outcome, retryable=True)
 
     def disown(self, worker: Peer, message: Finished) -> None:
         self._disowned[worker].append(message.key)
@@ -130,12 +219,11 @@ class Attempts:
 
     def outcome(self, run: LiveRun, outcome: TaskOutcome) -> None:
         """A result that came by the database; its row has done its duty whether the run still waits for it or not."""
-        self.placement.withdraw((run.id, outcome.seq, outcome.attempt))
-        current = run.machine.attempt(outcome.seq)
-        if current is None or current[1] <= outcome.attempt:
-            run.clear_row(outcome.seq)
-        self._apply(run, outcome, retryable=True)
-        self._touch(run)
+        if self._keeps(run, outcome):
+            self._keep(run, outcome, None)
+        else:
+            self._take(run, outcome, is_mail=True)
+            self._touch(run)
 
     def abandon(self, run: LiveRun, seq: int, attempt: int) -> None:
         """The code does not wait for this attempt any more (A15)."""
@@ -151,9 +239,13 @@ class Attempts:
     def _apply(self, run: LiveRun, outcome: TaskOutcome, retryable: bool) -> bool:
         seq, attempt, now_us = outcome.seq, outcome.attempt, self._now_us()
         if outcome.ok:
+            if run.beats:
+                run.beats.pop((seq, attempt), None)
             return run.machine.complete(seq, attempt, outcome.payload, now_us)
         if not _waits(run, seq, attempt):
             return False
+        if outcome.details:
+            run.beats = (run.beats or {}) | {(seq, attempt): outcome.details}
         failure = decode_failure(outcome.payload) if outcome.payload else _LOST
         retryable = retryable and failure.type != _NO_PAYLOAD  # what another attempt would only repeat
         return self._fail(run, seq, attempt, failure, outcome.timed_out, retryable)
@@ -164,10 +256,10 @@ class Attempts:
         current = run.machine.attempt(seq)
         assert current is not None
         policy = current[0].policy.retry
+        details = run.beats.pop((seq, attempt), b"") if run.beats else b""
         if retryable and policy.allows_after(attempt, failure):
-            return run.machine.retry(
-                seq, attempt, failure, policy.delay_s(attempt, self._ports.random.random)
-            )
+            delay_s = policy.delay_s(attempt, self._ports.random.random)
+            return run.machine.retry(seq, attempt, failure, delay_s, details)
         if failure.type == WORKER_DIED:
             message = f"{failure.message}, the last of {policy.max_attempts}"
             failure = Failure(ATTEMPTS_EXHAUSTED, message, failure.traceback, WORKER_DIED)
@@ -188,12 +280,20 @@ class Attempts:
             key = (run.id, attempt.dispatch.seq, attempt.dispatch.attempt)
             if key[1] in run.rows or self.placement.is_out(key) or not _waits(run, key[1], key[2]):
                 continue
-            workers = set(self.placement.workers())
-            if workers and _boot(attempt.crew) == _boot(self._crew.text):
-                self._asked[key] = (attempt, workers)
-                self._to_recover.append(key)
-            else:
-                self._decide(key, attempt)
+            if key in self._keeping:
+                continue  # its result is here
+            if attempt.dispatch.idempotency_key is None:
+                self._find(key, attempt)
+            else:  # its result may be kept already
+                self._look_up(run, attempt.dispatch, partial(self._find, key, attempt))
+
+    def _find(self, key: Key, attempt: PendingAttempt) -> None:
+        workers = set(self.placement.workers())
+        if workers and _boot(attempt.crew) == _boot(self._crew.text):
+            self._asked[key] = (attempt, workers)
+            self._to_recover.append(key)
+        else:
+            self._decide(key, attempt)
 
     def recovered(self, worker: Peer, message: Recovered) -> list[LiveRun]:
         """Take a worker's answer, asked for or not; return the runs whose result it has stored in the database."""

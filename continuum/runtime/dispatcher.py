@@ -27,7 +27,16 @@ from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.role import Ports
 from continuum.runtime.tasks import Tasks
-from continuum.wire.messages import Assign, EngineReady, Finished, Look, Message, Recovered, WorkerReady
+from continuum.wire.messages import (
+    Assign,
+    EngineReady,
+    Finished,
+    Heartbeat,
+    Look,
+    Message,
+    Recovered,
+    WorkerReady,
+)
 from continuum.wire.post import Peer
 
 CLAIM_MAX = 500
@@ -96,6 +105,8 @@ class Dispatcher:
                     self._look_tasks |= tasks
                 case Finished():
                     self._tasks.finished(sender, message)
+                case Heartbeat(beats):
+                    self._tasks.beat(beats)
                 case EngineReady(owner, free):
                     self._engine_says(sender, owner, free)
                 case WorkerReady():

@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from continuum.core.definitions import Workflow
 from continuum.core.step import Crew
 from continuum.errors import JournalError, ReplayDriftError, UnknownWorkflowError
@@ -30,15 +28,18 @@ from continuum.runtime.attempts import Attempts
 from continuum.runtime.commits import Commits
 from continuum.runtime.delivery import deliver
 from continuum.runtime.kin import Kin
+from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
 from continuum.runtime.reading import LeaseScan, Loading, Reading
+from continuum.runtime.results import Results
 from continuum.runtime.role import Ports, log
 from continuum.runtime.snapshots import Snapshots, history_of
 from continuum.wire.messages import (
     Assign,
     Finished,
+    Heartbeat,
     Message,
     Recovered,
     TimersFired,
@@ -51,16 +52,6 @@ EVICT_S = 5.0
 PARK_UNKNOWN_S = 5.0
 PARK_DRIFT_S = 60.0
 RELEASES_MAX = 1000
-
-
-class EngineLimits(msgspec.Struct, frozen=True):
-    """``runs_max``: runs in memory; beyond nine tenths of it, parked ones are given back, those that rested longest
-    first. ``parked_s``: so long a run rests before it is given back in any case. ``snapshot_every``: events between
-    two snapshots of workflows that say nothing themselves, None for none."""
-
-    runs_max: int = 20_000
-    parked_s: float = 60.0
-    snapshot_every: int | None = None
 
 
 class Engine:
@@ -83,7 +74,9 @@ class Engine:
         self._commits = Commits(self._asking, self._settle)
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
-        self._attempts = Attempts(ports, self._runs, self._crew, self._commits.touch, self._ownership.now_us)
+        self._results = Results(self._asking)
+        touch, look, now_us = self._commits.touch, self._reading.want, self._ownership.now_us
+        self._attempts = Attempts(ports, self._runs, self._crew, touch, now_us, self._results, look)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._evict_at = ports.clock.monotonic() + EVICT_S
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
@@ -97,6 +90,7 @@ class Engine:
         self._asked_to_retire = False
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Finished: self._on_finished,
+            Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
             TimersFired: self._on_timers,
             Wake: self._on_wake,
@@ -143,6 +137,7 @@ class Engine:
         if self._ownership.live:
             self._scan.tick()
         self._attempts.tick()
+        self._results.tick()
         self._loading.tick()
         self._reading.tick()
         if self._draining:
@@ -314,7 +309,10 @@ class Engine:
         if flight.commit.tasks_set:
             self._outgoing.tasks_set()
         self._snapshots.consider(run, flight.commit.base_seq + len(flight.commit.events))
-        self._touch(run)
+        if self._limits.always_replay and not run.dirty and not run.unsettled:
+            self._reload(run)
+        else:
+            self._touch(run)
 
     def _not_written(self, run: LiveRun) -> None:
         """Fenced, ended from outside, or committed before its answer was lost: what the journal has is asked for."""
@@ -322,8 +320,11 @@ class Engine:
             log.info(
                 "a commit of run %s was refused; it is loaded anew if it is still ours", run.lease.run_id
             )
-            self._drop(run)
-            self._loading.want(run.lease)
+            self._reload(run)
+
+    def _reload(self, run: LiveRun) -> None:
+        self._drop(run)
+        self._loading.want(run.lease)
 
     def _drop(self, run: LiveRun) -> None:
         """Journal nothing more of it; its attempts' results find their next owner through the workers (A8)."""

@@ -1,8 +1,8 @@
-"""The executor of a real worker: ``def`` in threads, ``async def`` on a loop, time-outs for both (A9).
+"""The executor of a real worker: ``def`` in threads, ``async def`` on a loop, ``isolate=True`` in processes (A9).
 
 A threaded attempt that runs for too long is abandoned: its end is reported, its thread goes on because nothing can stop
 it, and what it returns is dropped. When more than half of the slots are lost in this way, ``worn_out`` asks for a new
-process.
+process. An isolated attempt occupies a thread too, but its process is killed with its children, and the thread is free.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from continuum.core.attempt import perform, timed_out, unknown
+from continuum.core.attempt import Outcome, perform, unknown
 from continuum.core.definitions import Activity
 from continuum.errors import UnknownWorkflowError
 from continuum.ports.clock import Clock
+from continuum.runtime.isolation import Isolation
 from continuum.runtime.job import Job, Ledger
 from continuum.runtime.loop_thread import LoopThread
 from continuum.runtime.threads import Threads
@@ -36,7 +37,8 @@ class ThreadAndLoopExecutor:
         clock: Clock,
     ) -> None:
         self._lookup, self._slots, self._clock = lookup, slots, clock
-        self._ledger = Ledger(wake)
+        self._ledger = Ledger(wake, clock)
+        self._isolation = Isolation(clock)
         self._threads = Threads(self._run, slots, clock)
         self._loop = LoopThread(self._ledger.end, slots, clock)
         self._timed: dict[Key, Job] = {}  # in threads, running, with a time-out
@@ -49,24 +51,35 @@ class ThreadAndLoopExecutor:
         except UnknownWorkflowError as error:
             self._ledger.report(task, unknown(task.activity, str(error)))
             return
-        job = Job(task, definition)
+        job = Job(task, definition, self._ledger)
         self._ledger.open(job)
-        if definition.is_async:
+        if definition.is_async and not job.isolated:
             self._loop.put(job)
             return
-        if task.timeout_s is not None:
-            self._timeout_min_s = min(self._timeout_min_s, task.timeout_s)
-            self._check_at = min(self._check_at, self._clock.monotonic() + task.timeout_s)
+        if job.timed:
+            timeout_s = job.late_at() - job.started_at  # the shorter of its two
+            self._timeout_min_s = min(self._timeout_min_s, timeout_s)
+            self._check_at = min(self._check_at, self._clock.monotonic() + timeout_s)
         self._threads.put(job)
 
     def stop(self, key: Key) -> None:
         job = self._ledger.drop(key)
         if job is None or job.take():
             return
-        if job.definition.is_async:
+        self._timed.pop(key, None)
+        if job.isolated:
+            self._isolation.kill(job)
+        elif job.definition.is_async:
             self._loop.stop(key)
         else:
             self._threads.lose(1)
+
+    def heartbeats(self) -> Sequence[tuple[Key, bytes]]:
+        return self._ledger.beats()
+
+    @property
+    def beating(self) -> bool:
+        return self._ledger.beating
 
     def finished(self) -> Sequence[Finished]:
         return self._ledger.take()
@@ -81,7 +94,8 @@ class ThreadAndLoopExecutor:
         return min(self._threads.wake_at(), self._check_at)
 
     def close(self) -> None:
-        """End the threads and the loop, without waiting for what they run."""
+        """End the threads and the loop, without waiting for what they run; kill the processes."""
+        self._isolation.close()
         self._threads.close()
         self._loop.close()
 
@@ -103,19 +117,26 @@ class ThreadAndLoopExecutor:
         return 2 * self.abandoned > self._slots
 
     def _run(self, job: Job) -> bool:
-        if job.task.timeout_s is not None:
+        if job.timed:
             self._timed[job.key] = job
-        outcome = perform(job.definition, job.task.args, job.info)
+        attempt = self._isolation.run if job.isolated else _perform
+        outcome = attempt(job)
         self._timed.pop(job.key, None)
-        return self._ledger.end(job, outcome)
+        return self._ledger.end(job, outcome) or job.isolated  # no thread of those is ever lost
 
     def _expire(self, now: float) -> None:
         """End what runs for too long. A queued job can not time out before it has run for the shortest time-out."""
         self._check_at = now + self._timeout_min_s if len(self._ledger) else math.inf
         for job in self._timed.copy().values():
-            timeout_s = job.task.timeout_s
-            assert timeout_s is not None, "only jobs with a time-out are noted"
-            if job.started_at + timeout_s > now:
-                self._check_at = min(self._check_at, job.started_at + timeout_s)
-            elif self._ledger.end(job, timed_out(job.task.activity, timeout_s)):
-                self._threads.lose(1)
+            outcome = job.late(now)
+            if outcome is None:
+                self._check_at = min(self._check_at, job.late_at())
+            elif self._ledger.end(job, outcome):
+                if job.isolated:
+                    self._isolation.kill(job)
+                else:
+                    self._threads.lose(1)
+
+
+def _perform(job: Job) -> Outcome:
+    return perform(job.definition, job.task.args, job.info, job)

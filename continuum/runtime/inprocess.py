@@ -29,6 +29,7 @@ from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
 from continuum.runtime.executor import ThreadAndLoopExecutor
 from continuum.runtime.lanes import ThreadOffload
+from continuum.runtime.limits import limits_of_environment
 from continuum.runtime.role import Ports, Role
 from continuum.runtime.router import Router
 from continuum.runtime.shell import SystemClock, deliver
@@ -246,7 +247,7 @@ class InProcessNode:
         wake = Wake()
         offload = ThreadOffload(self._open_desk, wake)
         stack.callback(offload.close)
-        engine = Engine(ports, offload, self._workflow)
+        engine = Engine(ports, offload, self._workflow, limits_of_environment())
         self._engines.append(engine)
 
         def complete() -> None:

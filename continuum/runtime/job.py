@@ -8,27 +8,46 @@ CPython carries out without interruption, so that the hot path needs no lock.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from continuum.core.attempt import ActivityInfo, Outcome
+from continuum.core.attempt import ActivityInfo, Outcome, silent, timed_out
 from continuum.core.definitions import Activity
+from continuum.ports.clock import Clock
 from continuum.wire.messages import Execute, Finished, Key
 
 
 class Job:
-    """``started_at`` is set, by the monotonic clock, when it begins to run."""
+    """``started_at`` is set, by the monotonic clock, when it begins to run, ``seen_at`` also with every heartbeat;
+    ``details`` is what the last one said. ``ending``: how it ends although it goes on, because it is late. It is the
+    ``Pulse`` of its attempt."""
 
-    __slots__ = ("_ticket", "definition", "expired", "key", "started_at", "task")
+    __slots__ = (
+        "_ticket",
+        "definition",
+        "details",
+        "ending",
+        "isolated",
+        "key",
+        "killed",
+        "ledger",
+        "seen_at",
+        "started_at",
+        "task",
+    )
 
-    def __init__(self, task: Execute, definition: Activity[..., Any]) -> None:
-        self.task, self.definition = task, definition
+    def __init__(self, task: Execute, definition: Activity[..., Any], ledger: Ledger) -> None:
+        self.task, self.definition, self.ledger = task, definition, ledger
         self.key = task.key
-        self.started_at = 0.0
-        self.expired = False
+        self.started_at = self.seen_at = 0.0
+        self.details = b""
+        self.ending: Outcome | None = None
+        self.isolated = definition.options.isolate
+        self.killed = False
         self._ticket = [None]
 
     def take(self) -> bool:
@@ -39,17 +58,57 @@ class Job:
             return False
         return True
 
-    def info(self) -> ActivityInfo:
-        """Return what ``activity_info()`` shows; the deadline is as exact as the wall clock."""
+    @property
+    def timed(self) -> bool:
+        """Time may end it."""
+        return self.task.timeout_s is not None or self.task.heartbeat_timeout_s is not None
+
+    def late(self, now: float) -> Outcome | None:
+        """Return how it ends because of the time, None while it is not late."""
         task = self.task
-        deadline = None if task.timeout_s is None else datetime.now(UTC) + timedelta(seconds=task.timeout_s)
-        return ActivityInfo(
-            run_id=UUID(bytes=task.run),
-            activity=task.activity,
-            attempt=task.attempt,
-            idempotency_key=task.idempotency_key,
-            deadline=deadline,
+        if task.timeout_s is not None and now >= self.started_at + task.timeout_s:
+            return timed_out(task.activity, task.timeout_s)
+        if task.heartbeat_timeout_s is not None and now >= self.seen_at + task.heartbeat_timeout_s:
+            return silent(task.activity, task.heartbeat_timeout_s)
+        return None
+
+    def late_at(self) -> float:
+        """Return when it is late if nothing is heard of it."""
+        task = self.task
+        return min(
+            math.inf if task.timeout_s is None else self.started_at + task.timeout_s,
+            math.inf if task.heartbeat_timeout_s is None else self.seen_at + task.heartbeat_timeout_s,
         )
+
+    def begin(self, now: float) -> None:
+        self.started_at = self.seen_at = now
+
+    @property
+    def last(self) -> bytes | None:
+        return self.task.last_heartbeat
+
+    def beat(self, details: bytes) -> None:
+        self.details = details
+        self.ledger.beat(self)
+
+    def info(self) -> ActivityInfo:
+        """Return what ``activity_info()`` shows."""
+        timeout_s = self.task.timeout_s
+        return info_of(
+            self.task, None if timeout_s is None else self.started_at + timeout_s - self.ledger.now()
+        )
+
+
+def info_of(task: Execute, left_s: float | None) -> ActivityInfo:
+    """Return what ``activity_info()`` shows of an attempt that times out in ``left_s``; the deadline is as exact as the
+    wall clock."""
+    return ActivityInfo(
+        run_id=UUID(bytes=task.run),
+        activity=task.activity,
+        attempt=task.attempt,
+        idempotency_key=task.idempotency_key,
+        deadline=None if left_s is None else datetime.now(UTC) + timedelta(seconds=left_s),
+    )
 
 
 class Ledger:
@@ -58,11 +117,13 @@ class Ledger:
     ``wake`` is called from any thread when there is something to take, once until it is taken.
     """
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None], clock: Clock) -> None:
         self._wake = wake
+        self.now = clock.monotonic
         self._open: dict[Key, Job] = {}
         self._finished: deque[Finished] = deque()
         self._woken = False
+        self._beats: dict[Key, bytes] = {}
 
     def __len__(self) -> int:
         return len(self._open)
@@ -74,10 +135,32 @@ class Ledger:
         """Note how ``job`` ended; False if its end was decided before."""
         if self._open.pop(job.key, None) is None:
             return False
-        self.report(job.task, outcome)
+        self.report(job.task, outcome, b"" if outcome.ok else job.details)
         return True
 
-    def report(self, task: Execute, outcome: Outcome) -> None:
+    def beat(self, job: Job) -> None:
+        """Note that ``job`` lives; what is over is not heard."""
+        job.seen_at = self.now()
+        if job.key in self._open:
+            is_first = not self._beats
+            self._beats[job.key] = job.details
+            if is_first:
+                self._wake()
+
+    @property
+    def beating(self) -> bool:
+        return bool(self._beats)
+
+    def beats(self) -> list[tuple[Key, bytes]]:
+        """Return the last details of every job that was heard of since the last call."""
+        taken: list[tuple[Key, bytes]] = []
+        try:
+            while True:
+                taken.append(self._beats.popitem())
+        except KeyError:
+            return taken
+
+    def report(self, task: Execute, outcome: Outcome, details: bytes = b"") -> None:
         result = Finished(
             task.run,
             task.seq,
@@ -86,6 +169,7 @@ class Ledger:
             outcome.payload,
             outcome.timed_out,
             outcome.retryable,
+            details,
         )
         self._finished.append(result)
         if not self._woken:

@@ -17,9 +17,11 @@ LONG_DELAY_S = 5.0  # a back-off beyond it is a row, that any node's worker may 
 class LiveRun:
     """``unsettled``: results consumed in memory, whose workers keep them until the commit. ``rows``: seqs of attempts
     that stand in task rows. ``read``: its mail was read since it is here. ``snapshot_seq``: where the last snapshot
-    ends, or was to end. ``touched_at``: when something last happened to it, by the monotonic clock."""
+    ends, or was to end. ``touched_at``: when something last happened to it, by the monotonic clock. ``beats``: the
+    details that its attempts have said last."""
 
     __slots__ = (
+        "beats",
         "committing",
         "evicting",
         "id",
@@ -42,6 +44,7 @@ class LiveRun:
         self.evicting = False
         self.read = False
         self.unsettled: dict[Key, Peer] = {}
+        self.beats: dict[tuple[int, int], bytes] | None = None  # (seq, attempt): few runs have any
         self.rows: set[int] = set()
         self.rows_set: dict[int, TaskRow] = {}
         self.rows_cleared: list[int] = []
@@ -108,6 +111,8 @@ class LiveRun:
             delay_s=delay_s,
             timeout_s=execute.timeout_s,
             idempotency_key=execute.idempotency_key,
+            heartbeat_timeout_s=execute.heartbeat_timeout_s,
+            last_heartbeat=execute.last_heartbeat,
         )
 
 
@@ -145,4 +150,6 @@ def execute_of(run: LiveRun, dispatch: Dispatch) -> Execute:
         args=dispatch.args,
         timeout_s=dispatch.call.policy.timeout_s,
         idempotency_key=dispatch.idempotency_key,
+        heartbeat_timeout_s=dispatch.call.policy.heartbeat_timeout_s,
+        last_heartbeat=dispatch.last_heartbeat,
     )

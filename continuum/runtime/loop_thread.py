@@ -14,12 +14,13 @@ from contextvars import Context
 from functools import partial
 from threading import Lock, Thread
 
-from continuum.core.attempt import Outcome, perform_async, timed_out
+from continuum.core.attempt import Outcome, perform_async
 from continuum.ports.clock import Clock
 from continuum.runtime.job import Job
 from continuum.wire.messages import Key
 
 GRACE_S = 5.0
+ROUND_S = 0.001  # a loop counts in milliseconds
 
 
 class LoopThread:
@@ -31,6 +32,7 @@ class LoopThread:
         self._waiting: deque[Job] = deque()
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._given_up: set[asyncio.Task[None]] = set()
+        self._watches: dict[Key, asyncio.TimerHandle] = {}  # of jobs that time may end
         self._told = self._closed = False
         self._start_lock = Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,39 +96,47 @@ class LoopThread:
         while self._waiting and len(self._tasks) < self._limit:
             job = self._waiting.popleft()
             if job.take():
-                job.started_at = self._clock.monotonic()
+                job.begin(self._clock.monotonic())
                 task = self._loop.create_task(self._perform(job), context=Context())
                 self._tasks[job.key] = task
                 task.add_done_callback(partial(self._done, job.key))
 
     async def _perform(self, job: Job) -> None:
-        timeout_s = job.task.timeout_s
-        if timeout_s is None:
-            self._end(job, await perform_async(job.definition, job.task.args, job.info))
-            return
-        assert self._loop is not None, "only the running loop calls this"
-        expiry = self._loop.call_later(timeout_s, self._expire, job)
-        outcome = await perform_async(job.definition, job.task.args, job.info)
-        expiry.cancel()
-        self._end(job, timed_out(job.task.activity, timeout_s) if job.expired else outcome)
+        if job.timed:
+            self._watch(job)
+        outcome = await perform_async(job.definition, job.task.args, job.info, job)
+        self._end(job, outcome if job.ending is None else job.ending)
 
     def _done(self, key: Key, ended: asyncio.Task[None]) -> None:
         self._given_up.discard(ended)
         if self._tasks.get(key) is ended:
             del self._tasks[key]
+            watch = self._watches.pop(key, None)
+            if watch is not None:
+                watch.cancel()
         self._fill()
 
-    def _expire(self, job: Job) -> None:
+    def _watch(self, job: Job) -> None:
+        """Look at the job again when it may be late."""
         assert self._loop is not None, "only the running loop calls this"
-        job.expired = True
-        self._cancel(job.key)
-        self._loop.call_later(GRACE_S, self._give_up, job)
+        wait_s = max(job.late_at() - self._clock.monotonic(), 0.0)
+        self._watches[job.key] = self._loop.call_later(wait_s + ROUND_S, self._look, job)
+
+    def _look(self, job: Job) -> None:
+        assert self._loop is not None, "only the running loop calls this"
+        job.ending = job.late(self._clock.monotonic())
+        if job.ending is None:
+            self._watch(job)
+        else:
+            self._cancel(job.key)
+            self._watches[job.key] = self._loop.call_later(GRACE_S, self._give_up, job)
 
     def _give_up(self, job: Job) -> None:
         task = self._tasks.get(job.key)
-        if task is None or job.task.timeout_s is None:
+        if task is None or job.ending is None:
             return
-        self._end(job, timed_out(job.task.activity, job.task.timeout_s))
+        self._end(job, job.ending)
+        self._watches.pop(job.key, None)
         self._given_up.add(self._tasks.pop(job.key))
         self._fill()
 

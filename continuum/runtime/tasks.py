@@ -19,6 +19,7 @@ from uuid import UUID
 
 from continuum.errors import JournalError
 from continuum.ports.dispatch import ClaimedTask, Dispatch, Woken
+from continuum.ports.journal import ResultKey, TaskOutcome
 from continuum.runtime.claimers import Claimers
 from continuum.runtime.worker import outcome_of
 from continuum.wire.messages import Execute, Finished, Key, Settled, WorkerReady
@@ -63,16 +64,20 @@ class Tasks:
         self._claimer_of: dict[Key, str] = {}  # of what was sent, until its end is stored
         self._results: dict[Key, tuple[Peer, Finished]] = {}
         self._deaths: list[tuple[str, Peer]] = []  # (claimer, dead worker)
+        self._beats: dict[Key, bytes] = {}  # the last details of what is out, not noted yet
+        self._kept: list[
+            tuple[str, TaskOutcome]
+        ] = []  # (claimer, how it ends): claimed tasks that need not run
 
     @property
     def idle(self) -> bool:
         """True if nothing claimed is without an end."""
-        return not (self._returns or self._claimer_of or self._results or self._deaths)
+        return not (self._returns or self._claimer_of or self._results or self._deaths or self._kept)
 
     @property
     def pending(self) -> bool:
         """True if there is something to write."""
-        return bool(self._results or self._deaths or self._returns)
+        return bool(self._results or self._deaths or self._returns or self._beats or self._kept)
 
     @property
     def credit(self) -> int:
@@ -101,6 +106,9 @@ class Tasks:
         """Keep the result until it is stored, also of an attempt that was counted as lost: A7 sorts it out."""
         self._results[result.key] = (worker, result)
 
+    def beat(self, beats: Sequence[tuple[Key, bytes]]) -> None:
+        self._beats.update((key, details) for key, details in beats if key in self._claimer_of)
+
     def stored(self, worker: Peer, keys: Sequence[Key]) -> None:
         """The worker has stored these results itself."""
         for key in keys:
@@ -108,6 +116,7 @@ class Tasks:
 
     def write(self) -> None:
         """Store what ended, and give back what was claimed and not sent."""
+        self._note()
         self._offer()
         self._lose()
         self._return()
@@ -132,7 +141,8 @@ class Tasks:
         self._claimers.took(claimer, len(claimed))
         unsent = {_key(task): task for task in claimed}
         try:
-            for worker, tasks in self._plan(queues, claimed).items():
+            self._complete_kept(claimer, unsent)
+            for worker, tasks in self._plan(queues, list(unsent.values())).items():
                 self._dispatch.assign_task(claimer, [_key(task) for task in tasks], _text(worker))
                 for task in tasks:
                     del unsent[_key(task)]
@@ -141,6 +151,29 @@ class Tasks:
             if unsent:
                 self._returns.setdefault(claimer, []).extend(unsent)
         return len(claimed)
+
+    def _complete_kept(self, claimer: str, unsent: dict[TaskKey, ClaimedTask]) -> None:
+        """Take out the tasks whose result is kept under their idempotency key already (A10)."""
+        names = {
+            key: ResultKey(task.activity, task.idempotency_key)
+            for key, task in unsent.items()
+            if task.idempotency_key is not None
+        }
+        kept = self._dispatch.results(list(names.values())) if names else {}
+        for key, name in names.items():
+            if name in kept:
+                del unsent[key]
+                self._kept.append((claimer, TaskOutcome(*key, True, kept[name])))
+
+    def _note(self) -> None:
+        by_claimer: dict[str, list[tuple[TaskKey, bytes]]] = {}
+        for key, details in self._beats.items():
+            claimer = self._claimer_of.get(key)
+            if claimer is not None:
+                by_claimer.setdefault(claimer, []).append(((UUID(bytes=key[0]), key[1], key[2]), details))
+        for claimer, beats in by_claimer.items():
+            self._dispatch.note_heartbeats(claimer, beats)
+        self._beats.clear()
 
     def _plan(self, queues: tuple[str, ...], claimed: Sequence[ClaimedTask]) -> dict[Peer, list[ClaimedTask]]:
         """Say which worker gets which tasks: each goes to the one that has most credit left."""
@@ -167,6 +200,11 @@ class Tasks:
                 self._claimers.ended(claimer)
 
     def _offer(self) -> None:
+        if self._kept:
+            self._wake(self._dispatch.offer_outcomes([outcome for _, outcome in self._kept]))
+            kept, self._kept = self._kept, []
+            for claimer, _ in kept:
+                self._claimers.ended(claimer)
         while self._results:
             batch = list(self._results.items())[:OFFER_MAX]
             self._wake(self._dispatch.offer_outcomes([outcome_of(result) for _, (_, result) in batch]))
@@ -212,4 +250,6 @@ def _execute(task: ClaimedTask) -> Execute:
         task.args,
         task.timeout_s,
         task.idempotency_key,
+        task.heartbeat_timeout_s,
+        task.last_heartbeat,
     )

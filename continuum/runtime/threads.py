@@ -103,7 +103,7 @@ class Threads:
     def _main(self) -> None:
         while (job := self._next()) is not None:
             if job.take():
-                job.started_at = self._clock.monotonic()
+                job.begin(self._clock.monotonic())
                 if not Context().run(self._run, job):
                     self.lose(-1)
             self._progress_at = self._clock.monotonic()

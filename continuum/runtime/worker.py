@@ -35,6 +35,7 @@ from continuum.wire.messages import (
     Disowned,
     Execute,
     Finished,
+    Heartbeat,
     Key,
     Message,
     Recover,
@@ -52,17 +53,19 @@ CLAIM_TTL_S, CLAIM_BEAT_S = 30.0, 10.0
 STORE_MAX = 500
 STORED_MAX = 10_000
 REFUSED_MAX = 100_000
+BEATS_S = 1.0  # between two messages with heartbeats
 NOBODY = Peer("", "")
 
 
 class _Held:
     """An attempt between Execute and the end of our duty. ``store_at``: when its result goes to the database."""
 
-    __slots__ = ("claimed", "requester", "result", "store_at")
+    __slots__ = ("claimed", "details", "requester", "result", "store_at")
 
     def __init__(self, requester: Peer) -> None:
         self.requester = requester
         self.claimed = requester.name == DISPATCHER  # a task row stands behind it
+        self.details = b""  # of its last heartbeat
         self.result: Finished | None = None
         self.store_at = math.inf
 
@@ -86,6 +89,7 @@ class Worker:
         self._stored: Recent[Key, None] = Recent(STORED_MAX)
         self._refused: Recent[Key, Peer] = Recent(REFUSED_MAX)  # the only one who may still send it
         self._store_at = self._beat_at = math.inf
+        self._beats_at = now
         self._announced = (0, 0)
         self._announced_at, self._announce_at = now - ANNOUNCE_S, now
         self._linger_until: float | None = None
@@ -128,6 +132,8 @@ class Worker:
         self._executor.tick()
         if self._executor.worn_out:
             self.drain()
+        if self._executor.beating and now >= self._beats_at:
+            self._send_heartbeats(now)
         self._collect()
         self._window.sample(now)
         if min(self._store_at, self._beat_at) <= now:
@@ -137,6 +143,8 @@ class Worker:
     def wake_at(self) -> float:
         moments = [self._announce_at, self._window.sample_at(), self._executor.wake_at()]
         moments.append(max(min(self._store_at, self._beat_at), self._outage.until))
+        if self._executor.beating:
+            moments.append(self._beats_at)
         if self._free_changed():
             moments.append(self._announced_at + ANNOUNCE_MIN_S)
         if self._linger_until is not None and self._linger_until > self._clock.monotonic():
@@ -197,6 +205,8 @@ class Worker:
                 self._ownerless.discard(key)
                 if held.result is not None:
                     self._post.send(sender, held.result)
+                elif held.details:
+                    self._post.send(sender, Heartbeat([(key, held.details)]))
             elif key in self._stored:
                 stored.append(key)
             else:
@@ -225,6 +235,17 @@ class Worker:
         held.store_at = store_at
         if held.result is not None:
             self._store_at = min(self._store_at, store_at)
+
+    def _send_heartbeats(self, now: float) -> None:
+        beats: dict[Peer, list[tuple[Key, bytes]]] = {}
+        for key, details in self._executor.heartbeats():
+            held = self._held.get(key)
+            if held is not None:
+                held.details = details
+                beats.setdefault(held.requester, []).append((key, details))
+        for requester, of_requester in beats.items():
+            self._post.send(requester, Heartbeat(of_requester))
+        self._beats_at = now + BEATS_S
 
     def _collect(self) -> None:
         finished = self._executor.finished()
@@ -301,5 +322,11 @@ class Worker:
 
 def outcome_of(result: Finished) -> TaskOutcome:
     return TaskOutcome(
-        UUID(bytes=result.run), result.seq, result.attempt, result.ok, result.payload, result.timed_out
+        UUID(bytes=result.run),
+        result.seq,
+        result.attempt,
+        result.ok,
+        result.payload,
+        result.timed_out,
+        result.details,
     )

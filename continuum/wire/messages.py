@@ -28,10 +28,18 @@ class Execute(msgspec.Struct, frozen=True, array_like=True, tag="x", gc=False):
     args: bytes
     timeout_s: float | None = None
     idempotency_key: str | None = None
+    heartbeat_timeout_s: float | None = None
+    last_heartbeat: bytes | None = None  # the details of the attempt before
 
     @property
     def key(self) -> Key:
         return (self.run, self.seq, self.attempt)
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """worker → who sent Execute: the last details that these attempts have said, at most once a second each."""
+
+    beats: list[tuple[Key, bytes]]
 
 
 class Finished(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
@@ -44,6 +52,7 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag="f", gc=False):
     payload: bytes
     timed_out: bool = False
     retryable: bool = True
+    details: bytes = b""  # of the last heartbeat, for the attempt after a failed one
 
     @property
     def key(self) -> Key:
@@ -142,6 +151,7 @@ class RunsEnded(msgspec.Struct, frozen=True, array_like=True, tag="E"):
 
 Message = (
     Execute
+    | Heartbeat
     | Finished
     | Settled
     | Disowned

@@ -6,6 +6,7 @@ import os
 import threading
 from pathlib import Path
 
+from continuum.core.attempt import activity_info
 from continuum.core.definitions import activity, workflow
 from continuum.core.effects import wait_signal
 from continuum.model.retry import Retry
@@ -51,3 +52,28 @@ async def wait_then_chain(length: int) -> int:
 @workflow
 async def stuck(marker: str) -> None:
     await hang(marker)
+
+
+@activity(isolate=True)
+def isolated_pids() -> list[int]:
+    return [os.getpid(), os.getppid()]
+
+
+@activity(isolate=True, retry=TRIES)
+def hang_isolated(marker: str) -> int:
+    """Say so, and end only in a second attempt."""
+    if activity_info().attempt > 1:
+        return activity_info().attempt
+    Path(marker).write_text(str(os.getpid()))
+    threading.Event().wait()
+    return 0
+
+
+@workflow
+async def alone() -> list[int]:
+    return await isolated_pids()
+
+
+@workflow
+async def hangs_alone(marker: str) -> int:
+    return await hang_isolated(marker)

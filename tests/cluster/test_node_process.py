@@ -25,7 +25,7 @@ from continuum.embedded import EmbeddedPostgres
 from continuum.errors import NodeError
 from continuum.node import Node, NodeConfig
 from continuum.postgres import migrate
-from tests.cluster.node_flows import chain, stuck, wait_then_chain
+from tests.cluster.node_flows import alone, chain, hangs_alone, stuck, wait_then_chain
 from tests.cluster.nodes import (
     CHECKOUT,
     FLOWS,
@@ -109,6 +109,22 @@ def test_a_killed_process_is_replaced_and_its_runs_end_right(node: Node, client:
     replaced = {process.pid for process in node.processes() if process.role == role}
     assert len(replaced) == len(killed)
     assert not replaced & killed
+
+
+@pytest.mark.rule("A9", "A4")
+def test_an_isolated_activity_dies_with_its_worker_and_another_worker_tries_again(
+    node: Node, client: Client, open_folder: Path
+) -> None:
+    node.wait_ready(LIMIT_S)
+    workers = {process.pid for process in node.processes() if process.role == "worker"}
+    own, keeper = client.start(alone()).result(timeout=LIMIT_S)
+    assert not {own, keeper} & workers
+    run = client.start(hangs_alone(str(open_folder / "hanging")))
+    hanging = wait_pid(open_folder / "hanging")
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive([hanging]), "it died with its worker")
+    assert run.result(timeout=LIMIT_S) >= 2, "the second attempt may have met the other dying worker"
 
 
 @pytest.mark.rule("I1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from uuid import UUID, uuid4
 
@@ -78,6 +78,36 @@ def test_runs_go_the_whole_way(store: str, request: pytest.FixtureRequest) -> No
         )
         results = [payload.decode(catalog.endings([run])[run].result) for run in runs]
     assert results == [[2 * number, "go"] for number in range(20)]
+
+
+remembered: list[str] = []
+
+
+@workflow
+async def forgetful() -> list[object]:
+    """It says each time that its code runs from the beginning."""
+    remembered.append("begun")
+    first = await double(1)
+    await sleep(0.01)
+    return [first, await double(2)]
+
+
+@pytest.mark.parametrize(("value", "beginnings"), [("1", range(4, 20)), ("0", [1])])
+def test_with_always_replay_every_wake_begins_at_the_journal(
+    memory: tuple[InProcessNode, Catalog],
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    beginnings: Sequence[int],
+) -> None:
+    monkeypatch.setenv("CONTINUUM_ALWAYS_REPLAY", value)
+    remembered.clear()
+    node, catalog = memory
+    with node:
+        run = uuid4()
+        catalog.insert([RunSeed(id=run, workflow=forgetful.name, args=payload.encode([[], {}]))])
+        wait_until(lambda: catalog.endings([run])[run].state == "completed", "the run has ended")
+    assert payload.decode(catalog.endings([run])[run].result or b"") == [2, 4]
+    assert len(remembered) in beginnings
 
 
 def test_what_a_role_fails_with_is_raised_by_stop() -> None:

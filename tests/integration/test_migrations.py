@@ -94,7 +94,6 @@ def test_a_migration_that_fails_leaves_nothing_behind(
 def test_an_applied_migration_that_was_edited_is_refused(
     database_url: str, fresh_schema: str, known: Callable[..., None]
 ) -> None:
-    known(first_migration())
     migrate(database_url, fresh_schema)
     first, *others = OWN
     known(first._replace(checksum="of an edited file"), *others)
@@ -119,7 +118,6 @@ def test_a_schema_that_is_newer_than_the_code_is_refused(
 def test_an_older_schema_is_refused_with_the_command_that_helps(
     database_url: str, fresh_schema: str, known: Callable[..., None]
 ) -> None:
-    known(first_migration())
     migrate(database_url, fresh_schema)
     known(*OWN, next_migration(b"select 1"))
     with pytest.raises(SchemaVersionError, match="run `continuum db migrate`"):
@@ -160,7 +158,6 @@ def test_a_busy_table_lets_its_traffic_pass_while_a_migration_waits_for_it(
     connection: psycopg.Connection[tuple[object, ...]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known(first_migration())
     migrate(database_url, fresh_schema)
     known(*OWN, next_migration(b"alter table continuum_runs add column added text"))
     gave_way, go_on = threading.Event(), threading.Event()

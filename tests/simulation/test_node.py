@@ -93,9 +93,9 @@ class Clients:
             then()
 
 
-def live_through(seed: int) -> tuple[World, Clients]:
+def live_through(seed: int, *, always_replay: bool = False) -> tuple[World, Clients]:
     """Run a world until all its runs have ended."""
-    world = World(seed)
+    world = World(seed, always_replay=always_replay)
     clients = Clients(world)
 
     def strike() -> None:
@@ -184,6 +184,17 @@ def replay(world: World, run_id: UUID) -> None:
 def test_every_run_ends_right_whatever_is_lost_doubled_late_or_killed(block: int) -> None:
     for seed in range(block * SEEDS // 20, (block + 1) * SEEDS // 20):
         world, clients = live_through(seed)
+        try:
+            check(world, clients)
+        except AssertionError as error:
+            pytest.fail(f"seed {seed}: {error}")
+
+
+@pytest.mark.rule("R4", "X8", "B3")
+@pytest.mark.parametrize("block", range(5))
+def test_every_run_ends_right_when_every_wake_replays(block: int) -> None:
+    for seed in range(block * SEEDS // 20, (block + 1) * SEEDS // 20):
+        world, clients = live_through(seed, always_replay=True)
         try:
             check(world, clients)
         except AssertionError as error:

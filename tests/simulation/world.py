@@ -28,7 +28,8 @@ from continuum.ports.journal import RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.ports.offload import Completion, Desk, Lane
 from continuum.runtime.dispatcher import Dispatcher
-from continuum.runtime.engine import Engine, EngineLimits
+from continuum.runtime.engine import Engine
+from continuum.runtime.limits import EngineLimits
 from continuum.runtime.role import Ports, Role
 from continuum.runtime.router import Router
 from continuum.runtime.timer import Timer
@@ -153,7 +154,7 @@ class Bench:
         self._running: dict[Key, Execute] = {}
         self._queue: list[Execute] = []
         self._finished: list[Finished] = []
-        self.worn_out = False
+        self.worn_out = self.beating = False
 
     @property
     def running(self) -> int:
@@ -174,6 +175,9 @@ class Bench:
     def finished(self) -> Sequence[Finished]:
         finished, self._finished = self._finished, []
         return finished
+
+    def heartbeats(self) -> Sequence[tuple[Key, bytes]]:
+        return ()
 
     def tick(self) -> None:
         self._fill()
@@ -231,7 +235,9 @@ class WatchedJournal:
 class World:
     """``chaos``: while true, messages get lost, operations fail and processes die."""
 
-    def __init__(self, seed: int, *, loss: float = 0.05, fault: float = 0.02) -> None:
+    def __init__(
+        self, seed: int, *, loss: float = 0.05, fault: float = 0.02, always_replay: bool = False
+    ) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.clock = Clock()
@@ -244,6 +250,7 @@ class World:
             runs_max=self.random.choice([3, 1000]),
             parked_s=self.random.choice([2.0, 60.0]),
             snapshot_every=self.random.choice([None, 3, 20]),
+            always_replay=always_replay,
         )
         self.deaths = 0
         self.starts: Counter[Key] = Counter()

@@ -21,7 +21,8 @@ from continuum.model.retry import Retry
 from continuum.model.run import RunSeed
 from continuum.ports.journal import TaskOutcome
 from continuum.ports.offload import Completion, Desk, Lane
-from continuum.runtime.engine import Engine, EngineLimits
+from continuum.runtime.engine import Engine
+from continuum.runtime.limits import EngineLimits
 from continuum.runtime.outgoing import Outgoing
 from continuum.wire.messages import (
     Abandon,

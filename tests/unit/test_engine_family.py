@@ -18,7 +18,7 @@ from continuum.model.ids import child_run_id, successor_run_id
 from continuum.model.run import RunSeed
 from continuum.ports.journal import CancelNote, ClaimedRun, Journal, Lease, Mail
 from continuum.ports.offload import Desk, Lane
-from continuum.runtime.engine import EngineLimits
+from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import identity_of
 from continuum.wire.messages import Assign, Finished, Look, TimersFired, Wake
 from tests.unit.test_engine import RUN, House
@@ -79,6 +79,7 @@ class Noted:
     def __init__(self, journal: Journal, notes: dict[UUID, CancelNote]) -> None:
         self._journal, self._notes = journal, notes
         self.load, self.commit, self.save_snapshot = journal.load, journal.commit, journal.save_snapshot
+        self.keep = journal.keep
         self.release, self.leased_since = journal.release, journal.leased_since
 
     def mail(self, leases: Sequence[Lease]) -> list[Mail]:

@@ -48,12 +48,29 @@ class Bench:
         except KeyError:
             raise UnknownWorkflowError(name) from None
 
-    def start(self, fn: Callable[..., Any] | str, *args: object, timeout_s: float | None = None) -> Key:
+    def start(
+        self,
+        fn: Callable[..., Any] | str,
+        *args: object,
+        timeout_s: float | None = None,
+        heartbeat_timeout_s: float | None = None,
+        last_heartbeat: bytes | None = None,
+    ) -> Key:
         name = fn if isinstance(fn, str) else fn.__qualname__
         if not isinstance(fn, str):
             self.activities[name] = Activity(fn, name, ActivityOptions())
         self._seq += 1
-        task = Execute(RUN.bytes, self._seq, 1, name, payload.encode([list(args), {}]), timeout_s, "key")
+        task = Execute(
+            RUN.bytes,
+            self._seq,
+            1,
+            name,
+            payload.encode([list(args), {}]),
+            timeout_s,
+            "key",
+            heartbeat_timeout_s,
+            last_heartbeat,
+        )
         self.executor.start(task)
         return task.key
 

@@ -16,7 +16,8 @@ from continuum.model import payload
 from continuum.model.events import EventRow
 from continuum.model.ids import Owner
 from continuum.ports.journal import Snapshot
-from continuum.runtime.engine import Engine, EngineLimits
+from continuum.runtime.engine import Engine
+from continuum.runtime.limits import EngineLimits
 from continuum.wire.messages import Assign, Wake
 from tests.unit.stage import BOOT, INSTANCE, NODE
 from tests.unit.test_engine import RUN, Desks, House, naps, step, waits

@@ -33,6 +33,7 @@ class TableExecutor:
         self.started: list[Execute] = []
         self.stopped: list[Key] = []
         self.worn_out = False
+        self.beats: dict[Key, bytes] = {}
         self._finished: list[Finished] = []
 
     def start(self, task: Execute) -> None:
@@ -47,6 +48,14 @@ class TableExecutor:
     def finished(self) -> list[Finished]:
         taken, self._finished = self._finished, []
         return taken
+
+    def heartbeats(self) -> list[tuple[Key, bytes]]:
+        taken, self.beats = self.beats, {}
+        return list(taken.items())
+
+    @property
+    def beating(self) -> bool:
+        return bool(self.beats)
 
     def tick(self) -> None:
         pass

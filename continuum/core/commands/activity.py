@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from continuum.core.call import ActivityCall
     from continuum.core.machine import Machine
 
+KEY_BYTES_MAX = 1000  # it is a column of an index
+
 
 SHORT_TEXT = 10_000  # characters: whatever they are, far below the limit of a payload
 
@@ -29,19 +31,23 @@ SHORT_TEXT = 10_000  # characters: whatever they are, far below the limit of a p
 class PendingActivity:
     """An attempt that the code waits for."""
 
-    __slots__ = ("args", "attempt", "call", "crew", "delay_s", "future", "key")
+    __slots__ = ("args", "attempt", "call", "crew", "delay_s", "future", "key", "last_heartbeat")
 
     def __init__(
         self, call: ActivityCall[Any], args: bytes, key: str | None, future: CommandFuture, crew: str
     ) -> None:
         self.call, self.args, self.key, self.future, self.crew = call, args, key, future, crew
         self.attempt, self.delay_s = 1, 0.0
+        self.last_heartbeat = b""  # the details of the attempt before, empty if it sent none
 
-    def next_attempt(self, attempt: int, delay_s: float, crew: str) -> None:
+    def next_attempt(self, attempt: int, delay_s: float, crew: str, last_heartbeat: bytes) -> None:
         self.attempt, self.delay_s, self.crew = attempt, delay_s, crew
+        self.last_heartbeat = last_heartbeat
 
     def dispatch(self, seq: int) -> Dispatch:
-        return Dispatch(seq, self.attempt, self.call, self.args, self.key, self.delay_s)
+        return Dispatch(
+            seq, self.attempt, self.call, self.args, self.key, self.delay_s, self.last_heartbeat or None
+        )
 
     def completion(self, seq: int, value: bytes, at: int) -> EventBody:
         """Return the arrival of a value."""
@@ -59,7 +65,7 @@ class PendingActivity:
             del machine.pending[seq]
             self.future.set_exception(activity_error(body.failure, body.attempts, body.timed_out))
         elif isinstance(body, ActivityRetried):
-            self.next_attempt(body.attempt, body.delay_s, body.crew)
+            self.next_attempt(body.attempt, body.delay_s, body.crew, body.details)
         else:
             return False
         return True
@@ -134,7 +140,12 @@ def idempotency_key(call: ActivityCall[Any]) -> str | None:
     key = call.policy.idempotency_key
     if key is None:
         return None
-    value = key(*call.args, **call.kwargs)
+    value = key if isinstance(key, str) else key(*call.args, **call.kwargs)
     if not isinstance(value, str) or not value:
         raise TypeError(f"idempotency_key of {call.name} returned {value!r}; it must return a text")
+    if "\x00" in value or len(value.encode(errors="replace")) > KEY_BYTES_MAX:
+        raise ValueError(
+            f"idempotency_key of {call.name} is a text of at most {KEY_BYTES_MAX} bytes without NUL,"
+            f" not {value[:40]!r}...; hash what is longer"
+        )
     return value

@@ -33,8 +33,11 @@ claimed as (
         task.queue,
         task.timeout_s,
         task.idempotency_key,
+        task.heartbeat_timeout_s,
+        task.last_heartbeat,
         task.due_at
 )
-select run_id, seq, attempt, activity, args, queue, timeout_s, idempotency_key
+select
+    run_id, seq, attempt, activity, args, queue, timeout_s, idempotency_key, heartbeat_timeout_s, last_heartbeat
 from claimed
 order by due_at, run_id, seq

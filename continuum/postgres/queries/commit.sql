@@ -88,7 +88,8 @@ tasks_cleared as (
 ),
 tasks_set as (
     insert into continuum_activity_tasks (
-        run_id, seq, attempt, activity, args, queue, state, due_at, timeout_s, idempotency_key
+        run_id, seq, attempt, activity, args, queue, state, due_at, timeout_s, idempotency_key, heartbeat_timeout_s,
+        last_heartbeat
     )
     select
         task.run_id,
@@ -100,12 +101,17 @@ tasks_set as (
         'queued',
         now() + least(task.delay_s, 3e9) * interval '1 second',
         task.timeout_s,
-        task.idempotency_key
+        task.idempotency_key,
+        task.heartbeat_timeout_s,
+        task.last_heartbeat
     from unnest(
         %(task_runs)b::uuid[], %(task_seqs)b::bigint[], %(task_attempts)b::bigint[], %(task_activities)b::text[],
         %(task_args)b::bytea[], %(task_queues)b::text[], %(task_delays)b::float8[], %(task_timeouts)b::float8[],
-        %(task_keys)b::text[]
-    ) as task(run_id, seq, attempt, activity, args, queue, delay_s, timeout_s, idempotency_key)
+        %(task_keys)b::text[], %(task_heartbeat_timeouts)b::float8[], %(task_last_heartbeats)b::bytea[]
+    ) as task(
+        run_id, seq, attempt, activity, args, queue, delay_s, timeout_s, idempotency_key, heartbeat_timeout_s,
+        last_heartbeat
+    )
     where (task.run_id in (select id from live)) is true
     on conflict (run_id, seq) do update
     set attempt = excluded.attempt,
@@ -116,6 +122,9 @@ tasks_set as (
         due_at = excluded.due_at,
         timeout_s = excluded.timeout_s,
         idempotency_key = excluded.idempotency_key,
+        heartbeat_timeout_s = excluded.heartbeat_timeout_s,
+        last_heartbeat = excluded.last_heartbeat,
+        heartbeat = null,
         claimed_by = null,
         worker = null,
         ok = null,

@@ -4,8 +4,8 @@ with offered as materialized (
     select distinct on (outcome.run_id, outcome.seq) outcome.*
     from unnest(
         %(runs)b::uuid[], %(seqs)b::bigint[], %(attempts)b::bigint[], %(oks)b::bool[], %(payloads)b::bytea[],
-        %(timeouts)b::bool[]
-    ) with ordinality as outcome(run_id, seq, attempt, ok, payload, timed_out, position)
+        %(timeouts)b::bool[], %(details)b::bytea[]
+    ) with ordinality as outcome(run_id, seq, attempt, ok, payload, timed_out, details, position)
     order by outcome.run_id, outcome.seq, outcome.attempt desc, outcome.position
 ),
 locked as materialized (
@@ -18,9 +18,9 @@ locked as materialized (
 ),
 stored as (
     insert into continuum_activity_tasks as task (
-        run_id, seq, attempt, activity, args, queue, state, due_at, ok, outcome, timed_out
+        run_id, seq, attempt, activity, args, queue, state, due_at, ok, outcome, timed_out, heartbeat
     )
-    select run_id, seq, attempt, '', '', '', 'done', now(), ok, payload, timed_out
+    select run_id, seq, attempt, '', '', '', 'done', now(), ok, payload, timed_out, details
     from offered
     where (run_id in (select id from locked)) is true
     order by run_id, seq
@@ -29,7 +29,8 @@ stored as (
         state = 'done',
         ok = excluded.ok,
         outcome = excluded.outcome,
-        timed_out = excluded.timed_out
+        timed_out = excluded.timed_out,
+        heartbeat = excluded.heartbeat
     where task.attempt < excluded.attempt
        or (task.attempt = excluded.attempt and task.state <> 'done')
     returning task.run_id

@@ -17,7 +17,14 @@ import pytest
 
 from continuum.model.run import RunSeed, RunState
 from continuum.ports.catalog import Cancelled
-from continuum.ports.journal import ClaimedRun, Lease, Release, TaskOutcome
+from continuum.ports.journal import (
+    ClaimedRun,
+    KeptResult,
+    Lease,
+    Release,
+    ResultKey,
+    TaskOutcome,
+)
 from tests.integration.conformance import views
 from tests.integration.conformance.random_steps import Family, Held, Step
 from tests.integration.conformance.scene import (
@@ -34,6 +41,7 @@ ROOTS = RUNS[:8]
 OWNERS = ["n1/default/engine-1/b1-1", "n1/default/engine-2/b1-2", "n2/default/engine-1/b2-1"]
 WORKERS = ["w1", "w2"]
 QUEUES = ["default", "gpu"]
+NAMES = [ResultKey("shop.charge", "o1"), ResultKey("shop.charge", "o2"), ResultKey("shop.refund", "o1")]
 SEQS = [1, 2, 3, 4]
 STATES: dict[RunState, int] = {"running": 30, "suspended": 1, **dict.fromkeys(ENDED, 1)}
 
@@ -265,12 +273,32 @@ class Comparison:
     def lose_orphans(self) -> None:
         self.act("lose orphans", lambda store, _: store.dispatch.lose_orphans(), views.by_run)
 
+    def note_heartbeats(self) -> None:
+        if self.claimed:
+            (claimer, key), details = self.task(), self.random.choice([b"near", b"far"])
+            self.act(
+                f"beat {claimer} {key} {details!r}",
+                lambda store, _: store.dispatch.note_heartbeats(claimer, [(key, details)]),
+            )
+
+    def keep(self) -> None:
+        chosen = [
+            (held, self.random.choice(NAMES), self.random.choice([b"a", b"b"])) for held in self.held(3)
+        ]
+        self.act(
+            f"keep {chosen}",
+            lambda store, side: store.journal.keep(
+                [KeptResult(h.run_id, h.tokens[side], 1, name, payload) for h, name, payload in chosen]
+            ),
+        )
+
     def offer_outcomes(self) -> None:
         keys = {
             (self.random.choice(RUNS), self.random.choice(SEQS)): self.random.randint(1, 3) for _ in range(2)
         }
         outcomes = [
-            TaskOutcome(run_id, seq, n, n != 2, b"payload", n == 2) for (run_id, seq), n in keys.items()
+            TaskOutcome(run_id, seq, n, n != 2, b"payload", n == 2, b"beat" if n == 2 else b"")
+            for (run_id, seq), n in keys.items()
         ]
         self.act(f"offer {outcomes}", lambda store, _: store.dispatch.offer_outcomes(outcomes), views.by_run)
 
@@ -289,6 +317,7 @@ class Comparison:
     def compare(self) -> None:
         self.agree("reading rows", lambda store, _: views.rows(store))
         self.agree("reading endings", lambda store, _: store.catalog.endings(RUNS))
+        self.agree("reading kept results", lambda store, _: store.dispatch.results(NAMES))
         self.agree("reading unread runs", lambda store, _: store.mailbox.unread(OWNERS, 100), views.by_run)
         self.agree("reading timers", lambda store, _: views.timers(store))
         self.agree("reading what is due", lambda store, _: views.due(store, QUEUES))
@@ -312,6 +341,8 @@ OPERATIONS: dict[Callable[[Comparison], None], int] = {
     Comparison.return_tasks: 2,
     Comparison.lose_tasks: 2,
     Comparison.due_timers: 2,
+    Comparison.note_heartbeats: 2,
+    Comparison.keep: 2,
     Comparison.heartbeat: 1,
     Comparison.retire: 1,
     Comparison.lose_orphans: 1,

@@ -1,0 +1,184 @@
+"""The process of its own that an ``isolate=True`` attempt runs in: its life, from birth to the last of its children.
+
+    worker ── fresh interpreter = keeper ── fork ──► activity process, leader of a process group
+                    │ waits: for the end of the activity, or of the lifeline
+                    └── then kills the whole group
+
+The keeper imports nothing of the application and has one thread, so it answers whatever the activity does to its
+interpreter. The lifeline is a pipe whose other end only the worker holds: closing it kills the attempt, and so does
+the worker's death (A9). Should the keeper be killed, the kernel kills the activity process with it.
+
+Frames on the two other pipes are msgpack behind their length: ``Prepare`` and ``Run`` in, ``Beat`` and ``Ended`` out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import importlib
+import os
+import select
+import signal
+import sys
+from contextlib import suppress
+from threading import Lock
+from typing import BinaryIO, NoReturn
+
+import msgspec
+
+from continuum.core.attempt import Outcome, perform, perform_async, unknown
+from continuum.core.definitions import registry
+from continuum.errors import UnknownWorkflowError
+from continuum.runtime.job import info_of
+from continuum.wire.messages import Execute
+
+_PR_SET_PDEATHSIG = 1
+_LENGTH_BYTES = 4
+
+
+class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """Import this module: an attempt of an activity of it is likely to come."""
+
+    module: str
+
+
+class Run(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """Run this attempt. ``left_s``: until it times out."""
+
+    module: str
+    task: Execute
+    left_s: float | None
+
+
+class Beat(msgspec.Struct, frozen=True, array_like=True, tag="b"):
+    details: bytes
+
+
+class Ended(msgspec.Struct, frozen=True, array_like=True, tag="e"):
+    outcome: Outcome
+
+
+Frame = Prepare | Run | Beat | Ended
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
+
+
+def write_frame(descriptor: int, frame: Frame) -> None:
+    data = _encoder.encode(frame)
+    data = len(data).to_bytes(_LENGTH_BYTES, "big") + data
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def read_frame(stream: BinaryIO) -> Frame | None:
+    """Return the next frame, None if the other side has ended, in the middle of one too."""
+    head = stream.read(_LENGTH_BYTES)
+    length = int.from_bytes(head, "big")
+    data = stream.read(length) if len(head) == _LENGTH_BYTES else b""
+    return _decoder.decode(data) if data and len(data) == length else None
+
+
+def main(lifeline: int, requests: int, answers: int) -> NoReturn:
+    """The life of the keeper, and in its fork that of the activity process."""
+    for descriptor in (lifeline, requests, answers):
+        os.set_inheritable(descriptor, False)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    ended, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake)
+    signal.signal(signal.SIGCHLD, _note)
+    keeper = os.getpid()
+    process = os.fork()
+    if process == 0:
+        os.setpgid(0, 0)
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != keeper:
+            os._exit(1)  # the keeper died before the kernel was told
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in (lifeline, ended, wake):
+            os.close(descriptor)
+        _serve(requests, answers)
+    with suppress(OSError):  # the fork was quicker
+        os.setpgid(process, process)
+    os.close(requests)
+    os.close(answers)
+    os._exit(_watch(process, lifeline, ended))
+
+
+def _note(_number: int, _frame: object) -> None:
+    """The wakeup descriptor says it."""
+
+
+def _watch(process: int, lifeline: int, ended: int) -> int:
+    """Return how the process ended, as a shell does: its exit code, or 128 and the signal."""
+    poll = select.poll()
+    poll.register(lifeline, 0)  # only its end is of interest
+    poll.register(ended, select.POLLIN)
+    status: int | None = None
+    while status is None:
+        if any(descriptor == lifeline for descriptor, _ in poll.poll()):
+            break
+        os.read(ended, 4096)
+        reaped, value = os.waitpid(process, os.WNOHANG)
+        status = value if reaped else None
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
+    if status is None:
+        _, status = os.waitpid(process, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def _serve(requests: int, answers: int) -> NoReturn:
+    """The life of the activity process: one attempt."""
+    try:
+        with os.fdopen(requests, "rb") as stream:
+            while (frame := read_frame(stream)) is not None:
+                match frame:
+                    case Prepare(module):
+                        with suppress(Exception, SystemExit):  # said when an attempt needs it
+                            importlib.import_module(module)
+                    case Run():
+                        outcome = _perform(frame, _PipePulse(frame.task.last_heartbeat, answers))
+                        for output in (sys.stdout, sys.stderr):
+                            with suppress(Exception):
+                                output.flush()
+                        write_frame(answers, Ended(outcome))
+                        os._exit(0)
+                    case _:
+                        break
+    finally:
+        os._exit(1)
+
+
+class _PipePulse:
+    """Heartbeats on their way to the worker. Threads of the activity may write, one at a time."""
+
+    def __init__(self, last: bytes | None, answers: int) -> None:
+        self.last = last
+        self._answers = answers
+        self._lock = Lock()
+
+    def beat(self, details: bytes) -> None:
+        with self._lock:
+            write_frame(self._answers, Beat(details))
+
+
+def _perform(run: Run, pulse: _PipePulse) -> Outcome:
+    task = run.task
+    try:
+        importlib.import_module(run.module)
+        definition = registry.activity(task.activity)
+    except UnknownWorkflowError as error:
+        return unknown(task.activity, str(error))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a module may raise anything
+        return unknown(task.activity, f"{run.module} cannot be imported: {type(error).__name__}: {error}")
+    info = info_of(task, run.left_s)
+    if definition.is_async:
+        return asyncio.run(perform_async(definition, task.args, lambda: info, pulse))
+    return perform(definition, task.args, lambda: info, pulse)

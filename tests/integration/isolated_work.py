@@ -1,0 +1,65 @@
+"""Activities that run in a process of their own: a fresh interpreter imports this module."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psutil
+
+from continuum import activity, activity_info, heartbeat, last_heartbeat
+
+
+@activity(isolate=True)
+def pid_and_double(number: int) -> list[int]:
+    return [os.getpid(), 2 * number]
+
+
+@activity(isolate=True)
+async def double_on_a_loop(number: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+@activity(isolate=True)
+def refuse() -> None:
+    raise LookupError("nothing here")
+
+
+@activity(isolate=True)
+def tell() -> list[object]:
+    before = last_heartbeat()
+    heartbeat("half", 50)
+    info = activity_info()
+    return [before, info.activity, info.attempt, info.idempotency_key, info.deadline is not None]
+
+
+@activity(isolate=True)
+def end_hard(how: str) -> None:
+    heartbeat("begun")
+    if how == "exit":
+        os._exit(3)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@activity(isolate=True)
+def hang_with_child(marker: str) -> None:
+    """Start a process of our own, say who we are, and never end."""
+    child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+    path = Path(marker)
+    path.with_suffix(".new").write_text(f"{os.getpid()} {child.pid}")
+    path.with_suffix(".new").rename(path)
+    threading.Event().wait()
+
+
+def running(*pids: int) -> list[int]:
+    return [p for p in pids if psutil.pid_exists(p) and psutil.Process(p).status() != psutil.STATUS_ZOMBIE]
+
+
+def pids_in(marker: Path) -> list[int]:
+    return [int(word) for word in marker.read_text().split()]
