@@ -307,7 +307,7 @@ def test_a_child_whose_start_waited_for_the_note_of_a_cancel_gets_the_note(
 
 
 class _Families:
-    """Living runs of many generations, as those who race over them know them."""
+    """Leases of runs of many generations, shared by those who race over them."""
 
     def __init__(self, store: PostgresStore) -> None:
         self.lock = threading.Lock()
@@ -333,11 +333,8 @@ def test_starts_ends_continuations_cancels_and_signals_of_the_same_families_neve
     before = connection.execute(deadlocks).fetchone()
 
     def start(mine: PostgresStore, chance: random.Random) -> None:
-        batch = [
-            step(lease, children_started=[child_seed(lease, chance.randint(1, 9))])
-            for lease in families.some(chance, 6)
-        ]
-        mine.journal.commit(batch)
+        started = [(lease, child_seed(lease, chance.randint(1, 9))) for lease in families.some(chance, 6)]
+        mine.journal.commit([step(lease, children_started=[child]) for lease, child in started])
         families.add(*(Lease(run.run_id, run.token) for run in mine.dispatch.claim(OWNER, 20)))
 
     def end(mine: PostgresStore, chance: random.Random) -> None:
@@ -362,8 +359,8 @@ def test_starts_ends_continuations_cancels_and_signals_of_the_same_families_neve
         )
 
     def abandon(mine: PostgresStore, chance: random.Random) -> None:
-        batch = [step(lease, children_cancelled=[chance.randint(1, 9)]) for lease in families.some(chance, 2)]
-        mine.journal.commit(batch)
+        chosen = families.some(chance, 2)
+        mine.journal.commit([step(lease, children_cancelled=[chance.randint(1, 9)]) for lease in chosen])
 
     def cancel(mine: PostgresStore, chance: random.Random) -> None:
         cleanup_s = chance.choice([None, 60.0, 60.0, -60.0])
@@ -389,8 +386,8 @@ def test_starts_ends_continuations_cancels_and_signals_of_the_same_families_neve
     acts = [start, end, go_on, succeed, abandon, cancel, signal, offer, give_back, revive]
     weights = [8, 2, 6, 4, 3, 2, 4, 5, 2, 3]
 
-    def role(number: int) -> None:
-        mine, chance = another(), random.Random(number)
+    def role(seed: int) -> None:
+        mine, chance = another(), random.Random(seed)
         for act in chance.choices(acts, weights, k=120):
             act(mine, chance)
 
