@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from continuum.core.attempt import ActivityInfo, activity_info
 from continuum.core.call import ActivityCall, Call, WorkflowCall, call
 from continuum.core.definitions import activity, workflow
+from continuum.core.determinism.pure import pure
 from continuum.core.effects import (
     RunInfo,
     Signal,
@@ -46,7 +47,9 @@ from continuum.errors import (
     ConfigurationError,
     ContinuumError,
     DeterminismError,
+    DeterminismWarning,
     EmbeddedPostgresError,
+    Finding,
     JournalError,
     NodeError,
     PayloadError,
@@ -115,8 +118,10 @@ __all__ = [
     "ConfigurationError",
     "ContinuumError",
     "DeterminismError",
+    "DeterminismWarning",
     "EmbeddedPostgresError",
     "Event",
+    "Finding",
     "History",
     "JournalError",
     "Node",
@@ -155,6 +160,7 @@ __all__ = [
     "hours",
     "minutes",
     "now",
+    "pure",
     "query",
     "random",
     "result",
