@@ -23,6 +23,7 @@ from continuum.core.attempt import ActivityInfo, activity_info, heartbeat, last_
 from continuum.core.call import ActivityCall, Call, WorkflowCall, call
 from continuum.core.commands.child import ChildRef
 from continuum.core.definitions import activity, workflow
+from continuum.core.determinism.pure import pure
 from continuum.core.effects import (
     RunInfo,
     Signal,
@@ -50,7 +51,9 @@ from continuum.errors import (
     ConfigurationError,
     ContinuumError,
     DeterminismError,
+    DeterminismWarning,
     EmbeddedPostgresError,
+    Finding,
     JournalError,
     NodeError,
     PayloadError,
@@ -120,8 +123,10 @@ __all__ = [
     "ConfigurationError",
     "ContinuumError",
     "DeterminismError",
+    "DeterminismWarning",
     "EmbeddedPostgresError",
     "Event",
+    "Finding",
     "History",
     "JournalError",
     "Node",
@@ -165,6 +170,7 @@ __all__ = [
     "last_heartbeat",
     "minutes",
     "now",
+    "pure",
     "query",
     "random",
     "result",

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -20,11 +21,19 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from continuum.connecting import describe_connection_failure as describe_connection_failure
+from continuum.core.determinism.settings import UntrustedCalls, trust
 from continuum.embedded import EmbeddedPostgres
 from continuum.errors import ConfigurationError
 
 ENVIRONMENT_VARIABLE: Final = "CONTINUUM_DATABASE_URL"
 EMBEDDED_FOLDER = ".continuum"
+
+
+class Keep(Enum):
+    """A setting that is left as it is, where None says something else."""
+
+    KEEP = "keep"
+
 
 Source = Literal["argument", "configure()", "CONTINUUM_DATABASE_URL", "pyproject.toml", "embedded"]
 
@@ -78,10 +87,27 @@ class Database:
         self.close()
 
 
-def configure(*, database: str | None = None) -> None:
-    """Set the database that this process uses where no other is passed; None goes back to the environment."""
+def configure(
+    *,
+    database: str | Keep | None = Keep.KEEP,
+    trusted_modules: Sequence[str] | None = None,
+    untrusted_calls: UntrustedCalls | None = None,
+) -> None:
+    """Set the database that this process uses where no other is passed; None goes back to the environment.
+
+    ``trusted_modules`` and ``untrusted_calls`` are for the scan of workflows that are defined later, see
+    :func:`continuum.core.determinism.settings.trust`. What is not passed beside another setting stays as it is;
+    nothing at all is ``database=None``.
+    """
     global _configured
-    _configured = None if database is None else _checked(database, "configure(database=...)")
+    if database is Keep.KEEP and trusted_modules is None and untrusted_calls is None:
+        database = None
+    checked = (
+        None if database is None or database is Keep.KEEP else _checked(database, "configure(database=...)")
+    )
+    trust(trusted_modules, untrusted_calls)
+    if database is not Keep.KEEP:
+        _configured = checked
 
 
 def resolve_database(

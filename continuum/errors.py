@@ -6,6 +6,7 @@ Errors that user code catches carry their facts as attributes; the text is for p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -113,8 +114,52 @@ class RunExistsError(ContinuumError):
         self.key = key
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place where workflow code does what a replay cannot repeat, or may not.
+
+    ``what`` is the name or the construct as it was resolved, ``function`` the workflow that was scanned, ``severity``
+    ``error`` or ``warning``.
+    """
+
+    file: str
+    line: int
+    rule: str
+    what: str
+    remedy: str
+    function: str = ""
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.what} ({self.rule}); {self.remedy}"
+
+
 class DeterminismError(ContinuumError):
-    """Workflow code does what a replay cannot repeat."""
+    """Workflow code does what a replay cannot repeat.
+
+    ``findings`` are all of a function; the first one's fields are attributes too, and None if there is none: a
+    refusal that names no place has a text only.
+    """
+
+    def __init__(self, what: str | Sequence[Finding]) -> None:
+        self.findings = () if isinstance(what, str) else tuple(what)
+        super().__init__(what if isinstance(what, str) else _told(self.findings))
+        first = self.findings[0] if self.findings else None
+        self.file = first.file if first else None
+        self.line = first.line if first else None
+        self.rule = first.rule if first else None
+        self.remedy = first.remedy if first else None
+
+
+class DeterminismWarning(UserWarning):
+    """Workflow code does what a replay may not repeat; nobody can tell without knowing what it calls."""
+
+
+def _told(findings: Sequence[Finding]) -> str:
+    name = findings[0].function if findings else ""
+    if not name:  # at run time: one operation, refused before it did anything
+        return "; ".join(f"workflow code may not do this: {finding}" for finding in findings)
+    return "\n  ".join([f"{name} cannot be replayed, and is not defined:", *map(str, findings)])
 
 
 class ReplayDriftError(ContinuumError):

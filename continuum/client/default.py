@@ -16,6 +16,7 @@ from continuum.client.handle import RunHandle
 from continuum.client.pages import Page
 from continuum.client.requests import IfExists, RunId, refuse_in_workflow
 from continuum.core.call import WorkflowCall
+from continuum.core.determinism.settings import UntrustedCalls
 from continuum.core.effects import Signal
 from continuum.model.history import History
 from continuum.model.query import Condition, Order
@@ -29,15 +30,23 @@ _lock = Lock()
 _client: Client | None = None
 
 
-def configure(*, database: str | None = None) -> None:
+def configure(
+    *,
+    database: str | config.Keep | None = config.Keep.KEEP,
+    trusted_modules: Sequence[str] | None = None,
+    untrusted_calls: UntrustedCalls | None = None,
+) -> None:
     """Set the database that this process uses where no other is passed; None goes back to the environment.
 
     The default client is closed and made anew by the next module-level function; other clients stay as they are.
+    ``trusted_modules`` names modules, with all below them, whose functions workflows may call without a
+    warning, and ``untrusted_calls="error"`` refuses all others; both hold for workflows that are defined later. What
+    is not passed beside another setting stays as it is; ``configure()`` alone is ``database=None``.
 
     Raises:
-        ConfigurationError: it is no PostgreSQL URL; nothing was changed.
+        ConfigurationError: it is no PostgreSQL URL, or a setting that makes no sense; nothing was changed.
     """
-    config.configure(database=database)
+    config.configure(database=database, trusted_modules=trusted_modules, untrusted_calls=untrusted_calls)
     _close()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from continuum.core.call import ActivityCall, WorkflowCall, call_site
+from continuum.core.determinism import scan
 from continuum.core.options import ActivityOptions, defined_options
 from continuum.core.version import version_hash_of
 from continuum.errors import ConfigurationError, UnknownWorkflowError
@@ -55,6 +56,8 @@ class Workflow(Definition[P, R_co]):
         return version_hash_of(self.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R_co]:
+        if scan.waiting:
+            scan.settle(self.name)
         self.signature.bind(args, kwargs)
         return WorkflowCall(self, args, kwargs, call_site())
 
@@ -172,6 +175,7 @@ def workflow(fn: Any = None, /, *, name: str | None = None, snapshot_every: int 
     Raises:
         TypeError: it is not an ``async def`` (D1).
         ValueError: ``snapshot_every`` is no number from 1.
+        DeterminismError: it does what a replay cannot repeat; all findings together (X1).
     """
 
     if snapshot_every is not None and (isinstance(snapshot_every, bool) or snapshot_every < 1):
@@ -182,6 +186,7 @@ def workflow(fn: Any = None, /, *, name: str | None = None, snapshot_every: int 
             what = getattr(function, "__qualname__", repr(function))
             raise TypeError(f"@workflow takes an async def, and {what} is none; write `async def`")
         definition: Workflow[..., Any] = Workflow(function, name or name_of(function), snapshot_every)
+        scan.define(function, definition.name)
         registry.add_workflow(definition)
         return definition
 

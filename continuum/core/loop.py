@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
 from continuum.core.commands.timer import DurableTimer, start_timer
-from continuum.errors import ContinuumError, DeterminismError
+from continuum.core.determinism import guard
+from continuum.errors import ContinuumError
 
 if TYPE_CHECKING:
     from continuum.core.machine import Machine
@@ -49,6 +50,7 @@ class WorkflowLoop(AbstractEventLoop):
         self.machine = machine
         self._ready: deque[Ready] = deque()
         self._tasks: WeakSet[Task[Any]] | None = None
+        guard.install(WorkflowLoop)  # type: ignore[type-abstract]
 
     @property
     def quiet(self) -> bool:
@@ -149,10 +151,10 @@ class WorkflowLoop(AbstractEventLoop):
         """A task that nobody awaited failed, or was dropped with the run: neither changes what the run does."""
 
     def call_soon_threadsafe(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
-        raise DeterminismError("a workflow has no threads; call the thread from an activity")
+        raise guard.refuse("call_soon_threadsafe", "threads")
 
     def run_in_executor(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
-        raise DeterminismError("run_in_executor and to_thread cannot be replayed; use an activity")
+        raise guard.refuse("run_in_executor", "threads")
 
 
 def current_machine(what: str) -> Machine:

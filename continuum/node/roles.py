@@ -9,6 +9,7 @@ from functools import partial
 from continuum.core.definitions import registry
 from continuum.node.child import Child, Site, child_main
 from continuum.node.listening import Dialler, Listening
+from continuum.node.watchdog import Watchdog
 from continuum.ports.offload import Desk
 from continuum.postgres import PostgresStore, open_store
 from continuum.runtime.dispatcher import Dispatcher
@@ -67,7 +68,8 @@ def run_engine(child: Child) -> int:
                 engine.complete(completion)
 
         shell.watch(wake.fileno(), complete)
-        return shell.run()
+        with closing(Watchdog(child.ports.clock.monotonic)):
+            return shell.run()
 
 
 def run_worker(child: Child) -> int:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from continuum.core.definitions import Activity, Definition, Registry, Workflow, registry
-from continuum.errors import NodeError
+from continuum.core.determinism.scan import settle_all
+from continuum.errors import DeterminismError, NodeError
 
 _DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -29,7 +30,8 @@ def load_app(modules: Sequence[str]) -> LoadedApp:
     """Import the modules, from the current folder too, and return what workflows and activities there are now.
 
     Raises:
-        NodeError: a module does not exist, does not import, or has no workflow and no activity; in one line.
+        NodeError: a module does not exist, does not import, or has no workflow and no activity, or a
+            workflow cannot be replayed; in one line.
     """
     if os.getcwd() not in sys.path and "" not in sys.path:  # noqa: PTH109 - sys.path holds text
         sys.path.insert(0, os.getcwd())  # noqa: PTH109
@@ -40,7 +42,16 @@ def load_app(modules: Sequence[str]) -> LoadedApp:
                 f"{name} has no workflows and no activities ({_file_of(module)}); "
                 "decorate functions with @workflow or @activity, or name another module"
             )
+    _settle()
     return LoadedApp(tuple(sorted(registry.workflows)), tuple(sorted(registry.activities)))
+
+
+def _settle() -> None:
+    """Scan what the workflows use that stands below them in their modules."""
+    try:
+        settle_all()
+    except DeterminismError as error:
+        raise NodeError(" ".join(str(error).split())) from error
 
 
 def _import(name: str) -> ModuleType:

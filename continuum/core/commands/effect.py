@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio.events import _get_running_loop, _set_running_loop
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,12 @@ def side_effect(machine: Machine, fn: Callable[[], object]) -> object:
 
 
 def _performed(fn: Callable[[], object], site: str) -> SideEffect:
+    """What ``fn`` does is outside the run: the guard does not see it, and effects in it are refused."""
+    loop = _get_running_loop()
+    _set_running_loop(None)
     try:
         return SideEffect(payload.encode(fn(), path="side_effect"), site)
     except Exception as error:  # noqa: BLE001 - what fn raises is recorded like what it returns
         return SideEffect(b"", site, failure_of(error, skip_frames=1))
+    finally:
+        _set_running_loop(loop)
