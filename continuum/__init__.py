@@ -29,6 +29,7 @@ from continuum.core.effects import (
     hours,
     minutes,
     now,
+    patched,
     random,
     run_info,
     seconds,
@@ -39,6 +40,7 @@ from continuum.core.effects import (
     uuid4,
     wait_signal,
 )
+from continuum.core.pure import pure
 from continuum.errors import (
     ActivityError,
     ActivityTimeoutError,
@@ -155,6 +157,8 @@ __all__ = [
     "hours",
     "minutes",
     "now",
+    "patched",
+    "pure",
     "query",
     "random",
     "result",

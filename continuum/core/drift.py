@@ -10,6 +10,7 @@ from continuum.model.events import (
     KIND_OF,
     ActivityScheduled,
     EventBody,
+    Patched,
     SignalAwaited,
     SignalReceived,
 )
@@ -48,6 +49,8 @@ def _target(body: EventBody) -> str | None:
             return f"activity {name}"
         case SignalAwaited(name=name) | SignalReceived(name=name, command=0):
             return f"wait for signal {name}"
+        case Patched(id=name):
+            return f"patch {name}"
         case _:
             return {1: "side effect", 8: "timer"}.get(KIND_OF[type(body)])
 
