@@ -57,7 +57,7 @@ def run_engine(child: Child) -> int:
     child.load_app()
     wake = Wake()
     with closing(ThreadOffload(partial(_desk, child.site), wake)) as offload:
-        engine = Engine(child.ports, offload, registry.workflow)
+        engine = Engine(child.ports, offload, registry.workflow, loaded=registry.versions())
         shell = child.shell(engine, lost=lambda: engine.lost)
 
         def complete() -> None:

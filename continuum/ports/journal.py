@@ -139,20 +139,27 @@ class RunCommit(msgspec.Struct, array_like=True):
     tasks_cleared: Sequence[int] = ()
     children_started: Sequence[RunSeed] = ()  # inserted due, with parent_run_id and parent_command
     children_consumed: Sequence[UUID] = ()  # ChildEnd.child_id
-    children_cancelled: Sequence[int] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
-    successor: RunSeed | None = None  # with state "continued": inserted leased to the same owner, under the same token
+    children_cancelled: Sequence[
+        int
+    ] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
+    successor: RunSeed | None = (
+        None  # with state "continued": inserted leased to the same owner, under the same token
+    )
+    version_hash: str | None = None  # stamps the run with this version of its code; None leaves it as it is
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True):
     """A lease given back. ``due_in_s``: when a dispatcher may take the run again, None: when something wakes it.
     ``seen``: ids of the unread signals that the owner knows and does not wait for. ``attention``: why it was parked,
-    for ``run show`` (None clears it)."""
+    for ``run show`` (None clears it). ``lacks_code``: this owner has not the run's version of the code. Until
+    ``due_in_s`` is over only an owner that has it may claim the run, and that one at once, whatever wakes it (D4)."""
 
     run_id: UUID
     token: int
     due_in_s: float | None
     attention: str | None = None
     seen: tuple[int, ...] = ()
+    lacks_code: bool = False
 
 
 class Journal(Protocol):

@@ -25,7 +25,7 @@ from continuum.ports.journal import (
     SignalRow,
     TaskOutcome,
 )
-from continuum.postgres.arrays import bigints, doubles, texts, uuids
+from continuum.postgres.arrays import bigints, booleans, doubles, texts, uuids
 from continuum.postgres.batch import events_of, is_plain, rows_of
 from continuum.postgres.notices import ended_payloads
 from continuum.postgres.session import Parameters, Row, Session
@@ -96,6 +96,7 @@ class PostgresJournal:
             **leases,
             "dues": doubles([release.due_in_s for release in releases]),
             "attentions": texts([_storable(release.attention) for release in releases]),
+            "lacking": booleans([release.lacks_code for release in releases]),
             "seen": bigints([signal for release in releases for signal in release.seen]),
         }
         # Two statements: only one that begins when the locks are held sees the mail of who held them before.

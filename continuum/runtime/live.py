@@ -16,7 +16,8 @@ LONG_DELAY_S = 5.0  # a back-off beyond it is a row, that any node's worker may 
 
 class LiveRun:
     """``unsettled``: results consumed in memory, whose workers keep them until the commit. ``rows``: seqs of attempts
-    that stand in task rows. ``read``: its mail was read since it is here."""
+    that stand in task rows. ``read``: its mail was read since it is here. ``stamp``: the version to write into the
+    run's row with the next commit, if it is another than the row has."""
 
     __slots__ = (
         "committing",
@@ -28,6 +29,7 @@ class LiveRun:
         "rows",
         "rows_cleared",
         "rows_set",
+        "stamp",
         "unsettled",
     )
 
@@ -35,6 +37,7 @@ class LiveRun:
         self.id = claimed.run_id.bytes
         self.lease = Lease(claimed.run_id, claimed.token)
         self.machine = Machine(identity_of(claimed), workflow, claimed.args, crew)
+        self.stamp: str | None = None
         self.committing = False
         self.evicting = False
         self.read = False
@@ -45,7 +48,9 @@ class LiveRun:
 
     @property
     def dirty(self) -> bool:
-        return self.machine.changed or bool(self.rows_set) or bool(self.rows_cleared)
+        return (
+            self.machine.changed or bool(self.rows_set) or bool(self.rows_cleared) or self.stamp is not None
+        )
 
     def clear_row(self, seq: int) -> None:
         """The task row of this attempt has done its duty; it goes with the next commit."""
@@ -73,8 +78,9 @@ class LiveRun:
             signals_consumed=step.out.signals_consumed,
             tasks_set=list(self.rows_set.values()) if self.rows_set else (),
             tasks_cleared=[seq for seq in self.rows_cleared if seq not in self.rows_set],
+            version_hash=self.stamp,
         )
-        self.rows_set, self.rows_cleared = {}, []
+        self.rows_set, self.rows_cleared, self.stamp = {}, [], None
         return commit, step
 
     def _to_rows(self, step: Step, spill: bool) -> None:
