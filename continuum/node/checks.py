@@ -94,7 +94,10 @@ def _fit_schema(config: NodeConfig, url: str, migrate_schema: bool) -> None:
         raise NodeError(f"{error.reason}; nothing was started") from error
 
 
-def _register(config: NodeConfig, url: str, former_owners: Sequence[str]) -> None:
+def _register(
+    config: NodeConfig, url: str, former_owners: Sequence[str], pause: Callable[[float], None] = time.sleep
+) -> None:
+    """Note the versions that this node brings (D6), trying again for some seconds."""
     versions = registry.versions()
     for pause_s in (*_PAUSES_S, None):
         try:
@@ -106,4 +109,4 @@ def _register(config: NodeConfig, url: str, former_owners: Sequence[str]) -> Non
         except JournalError:
             if pause_s is None:
                 raise
-            time.sleep(pause_s)
+            pause(pause_s)
