@@ -20,6 +20,7 @@ from continuum.postgres import check, ensure_partitions, migrate, open_store, sc
 from continuum.postgres.session import Session
 
 NODES = 6
+ANOTHER = "9999_another"
 
 
 def first_migration() -> schema.Migration:
@@ -43,8 +44,10 @@ def connection(database_url: str, fresh_schema: str) -> Iterator[psycopg.Connect
         yield connection
 
 
-def second_migration(text: bytes) -> schema.Migration:
-    return schema.Migration(first_migration().version + 1, "0002_second", "of-the-second", text)
+def with_another(text: bytes) -> list[schema.Migration]:
+    """The code's migrations, and one more behind them."""
+    own = schema.migrations()
+    return [*own, schema.Migration(own[-1].version + 1, ANOTHER, "another", text)]
 
 
 def record(connection: psycopg.Connection[tuple[object, ...]], version: int) -> None:
@@ -84,11 +87,11 @@ def test_a_migration_that_fails_leaves_nothing_behind(
     known: Callable[..., None],
     connection: psycopg.Connection[tuple[object, ...]],
 ) -> None:
-    known(first_migration(), second_migration(b"create table half (x int); select 1 / 0"))
+    known(*with_another(b"create table half (x int); select 1 / 0"))
     with pytest.raises(JournalError, match="division by zero"):
         migrate(database_url, fresh_schema)
     assert connection.execute("select to_regclass('half')").fetchone() == (None,)
-    assert [each.state for each in status(database_url, fresh_schema)] == ["applied", "pending"]
+    assert [each.state for each in status(database_url, fresh_schema)][-2:] == ["applied", "pending"]
 
 
 @pytest.mark.rule("O2")
@@ -96,12 +99,12 @@ def test_an_applied_migration_that_was_edited_is_refused(
     database_url: str, fresh_schema: str, known: Callable[..., None]
 ) -> None:
     migrate(database_url, fresh_schema)
-    known(first_migration()._replace(checksum="of an edited file"))
+    known(first_migration()._replace(checksum="of an edited file"), *schema.migrations()[1:])
     with pytest.raises(SchemaVersionError, match="edited after"):
         migrate(database_url, fresh_schema)
     with pytest.raises(SchemaVersionError, match="edited after"):
         check(database_url, fresh_schema)
-    assert [each.state for each in status(database_url, fresh_schema)] == ["edited"]
+    assert status(database_url, fresh_schema)[0].state == "edited"
 
 
 def test_a_schema_that_is_newer_than_the_code_is_refused(
@@ -119,7 +122,7 @@ def test_an_older_schema_is_refused_with_the_command_that_helps(
     database_url: str, fresh_schema: str, known: Callable[..., None]
 ) -> None:
     migrate(database_url, fresh_schema)
-    known(first_migration(), second_migration(b"select 1"))
+    known(*with_another(b"select 1"))
     with pytest.raises(SchemaVersionError, match="run `continuum db migrate`"):
         check(database_url, fresh_schema)
 
@@ -159,7 +162,7 @@ def test_a_busy_table_lets_its_traffic_pass_while_a_migration_waits_for_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     migrate(database_url, fresh_schema)
-    known(first_migration(), second_migration(b"alter table continuum_runs add column added text"))
+    known(*with_another(b"alter table continuum_runs add column added text"))
     gave_way, go_on = threading.Event(), threading.Event()
 
     def pause(_: float) -> None:
@@ -176,7 +179,7 @@ def test_a_busy_table_lets_its_traffic_pass_while_a_migration_waits_for_it(
             store.catalog.insert([RunSeed(id=uuid4(), workflow="flow", args=b"")])
             store.close()
         go_on.set()
-        assert migrating.result(30) == ["0002_second"]
+        assert migrating.result(30) == [ANOTHER]
 
 
 @pytest.mark.rule("O3")
