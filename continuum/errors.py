@@ -198,12 +198,15 @@ class PayloadError(ContinuumError):
 
 
 class UnknownWorkflowError(ContinuumError):
-    """No loaded code, or no node, knows a workflow or activity of this name."""
+    """No loaded code, or no node, knows a workflow or activity of this name, or this version of it."""
 
-    def __init__(self, name: str, known: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, known: Sequence[str] = (), version_hash: str | None = None) -> None:
         hint = f"known here: {', '.join(sorted(known)[:8])}" if known else "none is loaded here"
+        if version_hash is not None:
+            hint = f"it is loaded here, but not in version {version_hash[:12]}"
         super().__init__(f"unknown workflow or activity {name!r}; {hint}")
         self.name = name
+        self.version_hash = version_hash
 
 
 class UnknownInstanceError(ContinuumError):

@@ -23,6 +23,10 @@ _COMMANDS = {
     "node": Entry("continuum_cli.node:node", "Run a node: the processes that run workflows."),
     "lint": Entry("continuum_cli.lint:lint", "Find what the workflows of an application may not do."),
     "run": Entry("continuum_cli.run.command:run", "Start runs, look at them, signal and cancel them."),
+    "check": Entry(
+        "continuum_cli.check.command:check", "Replay every live run against new code, before it is deployed."
+    ),
+    "versions": Entry("continuum_cli.versions:versions", "Versions of workflows, and who needs them."),
     "db": Entry("continuum_cli.db:db", "The database: migrations, and its URL."),
 }
 

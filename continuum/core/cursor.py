@@ -4,16 +4,20 @@ Replay is a walk with one rule on each side::
 
     the code issues a command  ->  the next event must be that command, or the walk is on new ground
     the code waits             ->  the next event must be an arrival, which is delivered
+
+Patches stand outside the rule: the code may ask for them in any order, so the walk steps over them (D7).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar, cast
 
 from continuum.core.drift import Drift, drift_error
 from continuum.errors import ReplayDriftError
-from continuum.model.events import EventBody, EventRow, from_row, to_row
+from continuum.model.events import KIND_OF, EventBody, EventRow, Patched, from_row, to_row
+
+_PATCHED = KIND_OF[Patched]
 
 
 class Answer(Protocol):
@@ -30,7 +34,9 @@ A = TypeVar("A", bound=Answer)
 
 
 class Cursor:
-    """``seq`` is the last event that the code has seen or made; ``at`` its time, in microseconds since the epoch."""
+    """``seq`` is the last event that the code has seen or made; ``at`` its time, in microseconds since the epoch.
+    ``patches``: what ``patched`` answered, by id, None while nobody asked. ``bounded``: the walk ends with the recorded
+    events, and the code is unwound where it would make a new one."""
 
     def __init__(self, at: int) -> None:
         self.seq = 0
@@ -38,8 +44,12 @@ class Cursor:
         self.replaying = False
         self.closed = False
         self.leaked = False  # code tried an effect although it was closed
+        self.bounded = False
         self.drift: ReplayDriftError | None = None
+        self.patches: dict[str, bool] | None = None
         self._recorded: Sequence[EventBody] = ()
+        self._patched: dict[str, int] = {}  # positions of the recorded patches that nobody has asked for yet
+        self._has_patches = False
         self._new: list[EventBody] = []
         self._taken = 0
 
@@ -50,12 +60,20 @@ class Cursor:
             JournalError: an event cannot be read.
         """
         self._recorded = [from_row(row) for row in history]
+        self._patched = {
+            cast("Patched", self._recorded[position]).id: position
+            for position, row in enumerate(history)
+            if row.kind == _PATCHED
+        }
+        self._has_patches = bool(self._patched)
         self._taken = len(self._recorded)
         self.replaying = bool(self._recorded)
 
     @property
     def left(self) -> bool:
         """True while recorded events remain."""
+        if self._has_patches:
+            self._pass_patches()
         return self.seq < len(self._recorded)
 
     @property
@@ -68,7 +86,31 @@ class Cursor:
         if self.closed or self.drift is not None:
             self.leaked = True
             raise Drift
-        return self._recorded[self.seq] if self.seq < len(self._recorded) else None
+        if self._has_patches:
+            self._pass_patches()
+        if self.seq < len(self._recorded):
+            return self._recorded[self.seq]
+        if self.bounded:
+            raise Drift
+        return None
+
+    def patched(self, id: str, site: str) -> bool:
+        """Decide a patch, once: true if it is recorded, or made on new ground, which records it (D7)."""
+        if self.closed or self.drift is not None:
+            raise Drift
+        if self.patches is None:
+            self.patches = {}
+        if id not in self.patches:
+            recorded = self._patched.pop(id, None) is not None
+            new = not recorded and self.expected() is None
+            if new:
+                self.append(Patched(id, site))
+            self.patches[id] = recorded or new
+        return self.patches[id]
+
+    def _pass_patches(self) -> None:
+        while self.seq < len(self._recorded) and type(self._recorded[self.seq]) is Patched:
+            self.seq += 1
 
     def accept(self) -> None:
         """The command is the recorded one."""
@@ -102,7 +144,16 @@ class Cursor:
         self.at = max(self.at, at)
 
     def end_of_history(self) -> None:
-        self._recorded, self.replaying = (), False
+        """Go on to new ground.
+
+        Raises:
+            ReplayDriftError: the code did not ask for a patch that is recorded.
+        """
+        for position in self._patched.values():
+            raise drift_error(
+                self._recorded, position, None, "the workflow does not ask for this patch any more"
+            )
+        self._recorded, self.replaying, self._has_patches = (), False, False
 
     def drifted(self, commanded: str, site: str) -> NoReturn:
         """The code issued something else than what is recorded: unwind it, and let nothing more be recorded."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar, overload
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from continuum.core.call import ActivityCall, WorkflowCall, call_site
 from continuum.core.determinism import scan
@@ -20,6 +20,7 @@ from continuum.model.retry import Duration, Retry
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+Versioning = Literal["pinned", "adopt"]
 
 
 class Definition(Generic[P, R_co]):
@@ -42,17 +43,28 @@ class Definition(Generic[P, R_co]):
 
 
 class Workflow(Definition[P, R_co]):
-    """What ``@workflow`` returns. Calling it makes a ``WorkflowCall``; ``.fn`` is the raw function."""
+    """What ``@workflow`` returns. Calling it makes a ``WorkflowCall``; ``.fn`` is the raw function.
+    ``older``: it finishes the runs that are pinned to it, and starts none."""
 
     kind = "workflow"
 
-    def __init__(self, fn: Callable[P, Any], name: str, snapshot_every: int | None = None) -> None:
+    def __init__(
+        self,
+        fn: Callable[P, Any],
+        name: str,
+        snapshot_every: int | None = None,
+        *,
+        older: bool = False,
+        versioning: Versioning = "pinned",
+    ) -> None:
         super().__init__(fn, name)
         self.snapshot_every = snapshot_every
+        self.older = older
+        self.versioning: Versioning = versioning
 
     @cached_property
     def version_hash(self) -> str:
-        """SHA-256 of the function's normalized source, in hexadecimal."""
+        """SHA-256 of the normalized source of the function and its helpers, in hexadecimal (D2)."""
         return version_hash_of(self.fn)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R_co]:
@@ -78,28 +90,56 @@ class Activity(Definition[P, R_co]):
 
 
 class Registry:
-    """The workflows and activities of this process, by name."""
+    """The workflows and activities of this process, by name. Of a workflow with several versions ``workflows`` has
+    the newest: the one that is not ``older``; if all are, the one that was defined last (D3)."""
 
     def __init__(self) -> None:
         self.workflows: dict[str, Workflow[..., Any]] = {}
         self.activities: dict[str, Activity[..., Any]] = {}
+        self._older: dict[str, dict[str, Workflow[..., Any]]] = {}  # by name, by place
 
     def add_workflow(self, definition: Workflow[..., Any]) -> None:
-        _add(self.workflows, definition)
+        """Add a version. One from the same place replaces that of before: its module was loaded again.
+
+        Raises:
+            ConfigurationError: another place has that name, and neither says that it is a version of the other.
+        """
+        older = self._older.setdefault(definition.name, {})
+        newest = self.workflows.get(definition.name)
+        if definition.older:
+            older.pop(_place(definition.fn), None)
+            older[_place(definition.fn)] = definition
+            if newest is None or newest.older:
+                self.workflows[definition.name] = definition
+        elif newest is None or newest.older:
+            self.workflows[definition.name] = definition
+        else:
+            _add(self.workflows, definition)
 
     def add_activity(self, definition: Activity[..., Any]) -> None:
         _add(self.activities, definition)
 
-    def workflow(self, name: str) -> Workflow[..., Any]:
-        """Return the workflow of that name.
+    def workflow(self, name: str, version_hash: str | None = None) -> Workflow[..., Any]:
+        """Return that version of the workflow of that name, the newest if none is asked for.
 
         Raises:
-            UnknownWorkflowError: none is loaded in this process.
+            UnknownWorkflowError: it is not loaded in this process.
         """
-        found = self.workflows.get(name)
-        if found is None:
+        newest = self.workflows.get(name)
+        if newest is None:
             raise UnknownWorkflowError(name, list(self.workflows))
-        return found
+        if version_hash is None or newest.version_hash == version_hash:
+            return newest
+        for version in self._older.get(name, {}).values():
+            if version.version_hash == version_hash:
+                return version
+        raise UnknownWorkflowError(name, list(self.workflows), version_hash)
+
+    def versions(self) -> list[tuple[str, str]]:
+        """Return (name, version_hash) of every workflow in every version that is loaded in this process."""
+        older = [version for versions in self._older.values() for version in versions.values()]
+        loaded = [*self.workflows.values(), *older]
+        return sorted({(version.name, version.version_hash) for version in loaded})
 
     def activity(self, name: str) -> Activity[..., Any]:
         """Return the activity of that name.
@@ -161,22 +201,45 @@ def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 
 @overload
 def workflow(
-    *, name: str | None = None, snapshot_every: int | None = None
+    *,
+    name: str | None = None,
+    logical: str | None = None,
+    snapshot_every: int | None = None,
+    versioning: Versioning = "pinned",
 ) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Workflow[P, R]]: ...
 
 
-def workflow(fn: Any = None, /, *, name: str | None = None, snapshot_every: int | None = None) -> Any:
+def workflow(
+    fn: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    logical: str | None = None,
+    snapshot_every: int | None = None,
+    versioning: Versioning = "pinned",
+) -> Any:
     """Define a durable workflow: an ``async def`` whose effects are journaled and replayed.
 
     Calling the result makes a :class:`WorkflowCall` and runs nothing. ``name`` is its name in the database,
-    ``module.qualname`` by default; a run is resumed by code of the same name. ``snapshot_every``: so many events apart
-    the history of a long run is compacted, so that it resumes sooner; it is never needed.
+    ``module.qualname`` by default.
+
+    ``logical`` makes the function one more version of the workflow of that name. It is an older one, which only
+    finishes the runs that are pinned to it, unless its own name is the logical one too; if there are only older
+    ones, new runs get the one that was defined last.
+
+    ``versioning``: a run goes on only with the version that it is ``"pinned"`` to; ``"adopt"`` takes over runs of
+    versions that are not loaded here if their whole history replays with this code.
+
+    ``snapshot_every``: so many events apart the history of a long run is compacted, so that it resumes sooner; it is
+    never needed.
 
     Raises:
         TypeError: it is not an ``async def`` (D1).
-        ValueError: ``snapshot_every`` is no number from 1.
+        ValueError: ``versioning`` is something else, or ``snapshot_every`` no number from 1.
         DeterminismError: it does what a replay cannot repeat; all findings together (X1).
     """
+    if versioning not in ("pinned", "adopt"):
+        raise ValueError(f'versioning is "pinned" or "adopt", not {versioning!r}')
 
     if snapshot_every is not None and (isinstance(snapshot_every, bool) or snapshot_every < 1):
         raise ValueError(f"snapshot_every is a number of events from 1, not {snapshot_every!r}")
@@ -185,7 +248,11 @@ def workflow(fn: Any = None, /, *, name: str | None = None, snapshot_every: int 
         if not inspect.iscoroutinefunction(function):
             what = getattr(function, "__qualname__", repr(function))
             raise TypeError(f"@workflow takes an async def, and {what} is none; write `async def`")
-        definition: Workflow[..., Any] = Workflow(function, name or name_of(function), snapshot_every)
+        own = name or name_of(function)
+        older = logical is not None and own != logical
+        definition: Workflow[..., Any] = Workflow(
+            function, logical or own, snapshot_every, older=older, versioning=versioning
+        )
         scan.define(function, definition.name)
         registry.add_workflow(definition)
         return definition

@@ -12,6 +12,7 @@ from continuum.model.events import (
     ChildStarted,
     CompensationScheduled,
     EventBody,
+    Patched,
     RunContinuedAsNew,
     SignalAwaited,
     SignalReceived,
@@ -57,6 +58,8 @@ def _target(body: EventBody) -> str | None:
             return f"child {name}"
         case RunContinuedAsNew(workflow=name):
             return f"continue_as_new {name}"
+        case Patched(id=name):
+            return f"patch {name}"
         case _:
             return {1: "side effect", 8: "timer"}.get(KIND_OF[type(body)])
 

@@ -154,6 +154,21 @@ def side_effect(fn: Callable[[], T]) -> T:
     return cast("T", effect.side_effect(current_machine("side_effect"), fn))
 
 
+def patched(id: str) -> bool:
+    """Return whether the run takes the way of the change ``id``: true for new runs, false for a run whose history is
+    from before the change.
+
+    It is decided, and journaled, at the first call of that id, and stays so for the whole run, wherever it asks again.
+    Outside a workflow it is false.
+
+    Raises:
+        ValueError: the id is no text, or empty.
+    """
+    if not isinstance(id, str) or not id:
+        raise ValueError(f"a patch has a name, not {id!r}")
+    return in_workflow() and effect.patched(current_machine("patched"), id)
+
+
 def now() -> dt.datetime:
     """Return the time of the event being processed, in UTC: the same in every replay."""
     return dt.datetime.fromtimestamp(current_machine("now").cursor.at / 1e6, dt.UTC)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from continuum.memory.database import Database
 from continuum.memory.families import cancel_families, note_cancel
 from continuum.memory.query import page
-from continuum.memory.tables import RunRecord
+from continuum.memory.tables import RunRecord, Tables
 from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import RunSeed, RunState
-from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled
+from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled, VersionRow
 from continuum.ports.journal import SignalRow
 from continuum.ports.mailbox import Notice
 
@@ -32,7 +33,11 @@ class MemoryCatalog:
                     inserted.append(Inserted(seed.id, False))
                     continue
                 run = RunRecord(
-                    seed, _as_json(seed.attributes), transaction.now, transaction.now + seed.delay_s
+                    seed,
+                    _as_json(seed.attributes),
+                    transaction.now,
+                    transaction.now + seed.delay_s,
+                    version_hash=seed.version_hash,
                 )
                 tables.add(run)
                 inserted.append(Inserted(run.id, True, None if owner is None else tables.lease(run, owner)))
@@ -104,11 +109,46 @@ class MemoryCatalog:
 
     def register_workflows(self, versions: Sequence[tuple[str, str]]) -> None:
         with self._database.transaction("register_workflows") as transaction:
-            transaction.tables.workflows.update(versions)
+            transaction.tables.register_workflows(versions)
 
     def workflows(self) -> list[str]:
         with self._database.transaction("workflows") as transaction:
             return sorted({workflow for workflow, _ in transaction.tables.workflows})
+
+    def versions(self) -> list[VersionRow]:
+        with self._database.transaction("versions") as transaction:
+            return _versions(transaction.tables)
+
+    def collect_versions(self) -> list[tuple[str, str]]:
+        with self._database.transaction("collect_versions") as transaction:
+            tables = transaction.tables
+            unused = [(row.workflow, row.version_hash) for row in _versions(tables) if row.unused]
+            for version in unused:
+                del tables.workflows[version]
+            return sorted(unused)
+
+
+def _versions(tables: Tables) -> list[VersionRow]:
+    runs = Counter((run.seed.workflow, run.version_hash) for run in tables.live.values() if run.version_hash)
+    engines = Counter(
+        version
+        for owner, record in tables.owners.items()
+        if tables.is_live(owner)
+        for version in record.loaded
+    )
+    rows = []
+    for version in {*tables.workflows, *runs}:
+        workflow, version_hash = version
+        assert version_hash is not None, "runs without a version are not counted"
+        first, last = tables.workflows.get((workflow, version_hash), (None, None))
+        rows.append(
+            VersionRow(workflow, version_hash, first, last, runs[version], engines[(workflow, version_hash)])
+        )
+    return sorted(rows, key=_by_age)
+
+
+def _by_age(row: VersionRow) -> tuple[str, bool, float, str]:
+    return row.workflow, row.first_loaded_at is None, row.first_loaded_at or 0.0, row.version_hash
 
 
 def _as_json(attributes: Mapping[str, object]) -> dict[str, object]:
@@ -123,7 +163,7 @@ def _row(run: RunRecord) -> RunRow:
         id=run.id,
         key=seed.key,
         workflow=seed.workflow,
-        version_hash=seed.version_hash,
+        version_hash=run.version_hash,
         state=run.state,
         namespace=seed.namespace,
         attributes=_as_json(run.attributes),

@@ -32,9 +32,13 @@ class MemoryDispatch:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def register(self, owner: str, node: str, address: str, ttl_s: float) -> float:
+    def register(
+        self, owner: str, node: str, address: str, ttl_s: float, loaded: Sequence[tuple[str, str]] = ()
+    ) -> float:
         with self._database.transaction("register") as transaction:
-            transaction.tables.owners[owner] = OwnerRecord(node, address, transaction.now + ttl_s)
+            record = OwnerRecord(node, address, transaction.now + ttl_s, frozenset(loaded))
+            transaction.tables.owners[owner] = record
+            transaction.tables.register_workflows(loaded)
             return transaction.now
 
     def heartbeat(self, owner: str, ttl_s: float) -> float | None:
@@ -58,7 +62,9 @@ class MemoryDispatch:
             due = [
                 (at, run.id) for run in tables.live.values() if (at := tables.claimable_at(run)) is not None
             ]
-            oldest_first = sorted(entry for entry in due if entry[0] <= transaction.now)
+            oldest_first = sorted(
+                [entry for entry in due if entry[0] <= transaction.now] + _wanted(tables, owner)
+            )
             return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
@@ -138,10 +144,21 @@ class MemoryDispatch:
             return Due(min(runs) - now if runs else None, min(tasks) - now if tasks else None)
 
 
+def _wanted(tables: Tables, owner: str) -> list[tuple[float, UUID]]:
+    """The runs that wait for code which this owner has."""
+    return [
+        (run.due_at, run.id)
+        for run in tables.live.values()
+        if run.due_at is not None and tables.waits_for_code(run) and tables.has_code(owner, run)
+    ]
+
+
 def _claim(tables: Tables, run: RunRecord, owner: str) -> ClaimedRun:
     fresh = run.token is None
     tables.unlease(run)
     tables.lease(run, owner)
+    if run.parked_until is not None:
+        run.parked_until = run.attention = None
     return claimed_run(run, fresh=fresh)
 
 

@@ -36,7 +36,9 @@ def start_children(transaction: Transaction, parent: RunRecord, seeds: Sequence[
             correlation_id=seed.correlation_id or seed.id,
             continued_from_run_id=None,
         )
-        child = RunRecord(inherited, dict(parent.attributes), now, now + seed.delay_s)
+        child = RunRecord(
+            inherited, dict(parent.attributes), now, now + seed.delay_s, version_hash=seed.version_hash
+        )
         child.awaited = True
         child.cancel = parent.cancel if parent.has_unseen_cancel else None
         tables.add(child)
@@ -55,7 +57,14 @@ def continue_run(transaction: Transaction, old: RunRecord, seed: RunSeed) -> Non
         correlation_id=old.seed.correlation_id or old.id,
         continued_from_run_id=old.id,
     )
-    new = RunRecord(seed, dict(old.attributes), transaction.now, transaction.now, started_at=transaction.now)
+    new = RunRecord(
+        seed,
+        dict(old.attributes),
+        transaction.now,
+        transaction.now,
+        started_at=transaction.now,
+        version_hash=seed.version_hash,
+    )
     new.owner, new.token, new.awaited, new.cancel = old.owner, old.token, old.awaited, old.cancel
     new.signals, new.deliveries = old.signals, old.deliveries
     tables.add(new)

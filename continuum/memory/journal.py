@@ -41,7 +41,7 @@ def claimed_run(run: RunRecord, *, fresh: bool) -> ClaimedRun:
         token=run.token,
         fresh=fresh,
         workflow=seed.workflow,
-        version_hash=seed.version_hash,
+        version_hash=run.version_hash,
         args=seed.args,
         namespace=seed.namespace,
         created_at=run.created_at,
@@ -156,6 +156,7 @@ def _write(transaction: Transaction, step: RunCommit) -> bool:
         return False
     run = transaction.tables.runs[step.run_id]
     moment = transaction.now
+    run.version_hash = step.version_hash or run.version_hash
     run.events.extend(msgspec.structs.replace(event, inserted_at=moment) for event in step.events)
     for signal_id in step.signals_consumed:
         run.signals.pop(signal_id, None)
@@ -239,6 +240,7 @@ def _give_back(transaction: Transaction, run: RunRecord, release: Release) -> No
         due_at = now
     transaction.tables.unlease(run)
     run.due_at, run.attention = due_at, release.attention
+    run.parked_until = due_at if release.lacks_code else None
     run.state = "running" if due_at is not None and due_at <= now else "suspended"
     if due_at is not None:
         transaction.notify(Notice("due"))

@@ -35,6 +35,7 @@ class OwnerRecord:
     node: str
     address: str
     expires_at: float
+    loaded: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(slots=True)
@@ -80,6 +81,8 @@ class RunRecord:
     parent: UUID | None = None
     awaited: bool = False
     cancel: CancelNote | None = None
+    version_hash: str | None = None
+    parked_until: float | None = None  # for want of its code
     events: list[EventRow] = field(default_factory=list)
     signals: dict[int, SignalRow] = field(default_factory=dict)
     deliveries: set[str] = field(default_factory=set)  # of consumed signals too: S6
@@ -113,7 +116,7 @@ class Tables:
         self.live: dict[UUID, RunRecord] = {}
         self.children: dict[UUID, dict[UUID, RunRecord]] = {}  # by parent, also those that have ended
         self.owners: dict[str, OwnerRecord] = {}
-        self.workflows: set[tuple[str, str]] = set()
+        self.workflows: dict[tuple[str, str], tuple[float, float]] = {}  # when loaded first and last
         self.results: dict[ResultKey, bytes] = {}  # kept by idempotency key; they outlive their runs
         self.tokens = count(1)
         self.signal_ids = count(1)
@@ -167,10 +170,25 @@ class Tables:
     def claimable_at(self, run: RunRecord) -> float | None:
         """Return since or from when a dispatcher may take this live run, None while it may not."""
         if run.owner is None:
-            return run.due_at
+            return None if self.waits_for_code(run) else run.due_at
         if self.is_live(run.owner):
             return None
         return self.now if run.due_at is None else min(run.due_at, self.now)
+
+    def waits_for_code(self, run: RunRecord) -> bool:
+        """Say whether only an owner that has the run's code may take it."""
+        return run.owner is None and run.parked_until is not None and run.parked_until > self.now
+
+    def has_code(self, owner: str, run: RunRecord) -> bool:
+        """Say whether the owner has loaded the run's version; any will do for a run that has none yet."""
+        loaded = self.owners[owner].loaded
+        if run.version_hash is not None:
+            return (run.seed.workflow, run.version_hash) in loaded
+        return any(workflow == run.seed.workflow for workflow, _ in loaded)
+
+    def register_workflows(self, versions: Iterable[tuple[str, str]]) -> None:
+        for version in versions:
+            self.workflows[version] = (self.workflows.get(version, (self.now,))[0], self.now)
 
     def held(self, run_id: UUID, token: int) -> RunRecord | None:
         """Return the run if it is live and still leased under this token: the fence of every write (L1)."""

@@ -6,6 +6,7 @@ it is imported; so all of this happens in a fork of it that ends with its answer
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
@@ -14,13 +15,14 @@ import psycopg
 
 from continuum.config import describe_connection_failure
 from continuum.core.definitions import registry
-from continuum.errors import ContinuumError, NodeError, SchemaVersionError
+from continuum.errors import ContinuumError, JournalError, NodeError, SchemaVersionError
 from continuum.node.config import NodeConfig
 from continuum.node.fork import answer_of
 from continuum.postgres import check, migrate, open_store
 from continuum.runtime.app import LoadedApp, load_app
 
 _CONNECT_S = 10
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)  # between tries to register: a database that restarts is back by then
 
 
 class Verdict(msgspec.Struct):
@@ -92,9 +94,19 @@ def _fit_schema(config: NodeConfig, url: str, migrate_schema: bool) -> None:
         raise NodeError(f"{error.reason}; nothing was started") from error
 
 
-def _register(config: NodeConfig, url: str, former_owners: Sequence[str]) -> None:
-    versions = [(name, workflow.version_hash) for name, workflow in sorted(registry.workflows.items())]
-    with closing(open_store(url, config.schema)) as store:
-        store.catalog.register_workflows(versions)
-        if former_owners:
-            store.dispatch.retire(former_owners)
+def _register(
+    config: NodeConfig, url: str, former_owners: Sequence[str], pause: Callable[[float], None] = time.sleep
+) -> None:
+    """Note the versions that this node brings (D6), trying again for some seconds."""
+    versions = registry.versions()
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            with closing(open_store(url, config.schema)) as store:
+                store.catalog.register_workflows(versions)
+                if former_owners:
+                    store.dispatch.retire(former_owners)
+                return
+        except JournalError:
+            if pause_s is None:
+                raise
+            pause(pause_s)

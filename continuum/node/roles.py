@@ -59,7 +59,8 @@ def run_engine(child: Child) -> int:
     child.load_app()
     wake = Wake()
     with closing(ThreadOffload(partial(_desk, child.site), wake)) as offload:
-        engine = Engine(child.ports, offload, registry.workflow, limits_of_environment())
+        limits, loaded = limits_of_environment(), registry.versions()
+        engine = Engine(child.ports, offload, registry.workflow, limits, loaded=loaded)
         shell = child.shell(engine, lost=lambda: engine.lost)
 
         def complete() -> None:

@@ -55,6 +55,23 @@ class Ending(msgspec.Struct, frozen=True, array_like=True):
     error: bytes | None
 
 
+class VersionRow(msgspec.Struct, frozen=True, array_like=True):
+    """A version of a workflow that was loaded once, or that live runs are pinned to. Times: seconds since the epoch,
+    None if no node has ever loaded it. ``runs``: live ones pinned to it. ``engines``: live ones that have its code."""
+
+    workflow: str
+    version_hash: str
+    first_loaded_at: float | None
+    last_loaded_at: float | None
+    runs: int
+    engines: int
+
+    @property
+    def unused(self) -> bool:
+        """True if it may be collected."""
+        return not self.runs and not self.engines
+
+
 Signalled = Literal["delivered", "duplicate", "not_found", "terminal"]
 
 
@@ -117,5 +134,14 @@ class Catalog(Protocol):
         """Names of the workflows that some node has registered."""
         ...
 
+    def versions(self) -> list[VersionRow]:
+        """Return every version, by workflow, the oldest first. It reads all live runs: for people, not for programs."""
+        ...
 
-__all__ = ["Cancelled", "Catalog", "Ending", "Inserted", "Lease", "RunRow", "Signalled"]
+    def collect_versions(self) -> list[tuple[str, str]]:
+        """Forget the versions that are neither pinned by a live run nor loaded by a live engine; return these
+        (workflow, version_hash), sorted (D6)."""
+        ...
+
+
+__all__ = ["Cancelled", "Catalog", "Ending", "Inserted", "Lease", "RunRow", "Signalled", "VersionRow"]

@@ -46,8 +46,14 @@ class Due(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Dispatch(Protocol):
-    def register(self, owner: str, node: str, address: str, ttl_s: float) -> float:
-        """Insert (or renew) the owner's row; return the database's time, seconds since the epoch."""
+    def register(
+        self, owner: str, node: str, address: str, ttl_s: float, loaded: Sequence[tuple[str, str]] = ()
+    ) -> float:
+        """Insert (or renew) the owner's row; return the database's time, seconds since the epoch.
+
+        ``loaded``: each (workflow, version_hash) that the owner has the code of; they are noted as registered, too
+        (D6).
+        """
         ...
 
     def heartbeat(self, owner: str, ttl_s: float) -> float | None:
@@ -61,6 +67,9 @@ class Dispatch(Protocol):
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
         """Lease up to ``limit`` runs to ``owner``: live, due, without a live owner, oldest due first (B1, B2).
+
+        A run that was given back for want of its code is not due before its back-off is over, but for owners that
+        have ``loaded`` its version, it is at once (D4).
 
         Runs of dead owners count as due. Rows locked by others are skipped. Committed asynchronously: a claim lost
         in a database crash is a claim that never was. Nothing is claimed for an owner that is not live itself.
@@ -118,5 +127,6 @@ class Dispatch(Protocol):
         ...
 
     def next_due(self, queues: Sequence[str]) -> Due:
-        """Return how long a dispatcher of these queues may wait; runs of live owners do not count."""
+        """Return how long a dispatcher of these queues may wait; runs of live owners do not count, nor those that
+        wait for code (a look now and then finds them)."""
         ...

@@ -187,12 +187,15 @@ class RunCommit(msgspec.Struct, array_like=True):
     ] = ()  # seqs of ChildStarted: these children, and below them, are cancelled
     successor: RunSeed | None = None  # with state "continued": leased to the same owner under the same token
     is_child: bool = True  # False promises that the run has no parent: its end wakes nobody, and costs less
+    version_hash: str | None = None  # stamps the run with this version of its code; None leaves it as it is
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True):
     """A lease given back. ``due_in_s``: when a dispatcher may take the run again, None: when something wakes it.
     ``seen``: ids of the unread signals that the owner knows and does not wait for; ``seen_children``: likewise of the
-    ends of children (``ChildEnd.child_id``). ``attention``: why it was parked, for ``run show`` (None clears it)."""
+    ends of children (``ChildEnd.child_id``). ``attention``: why it was parked, for ``run show`` (None clears it).
+    ``lacks_code``: this owner has not the run's version of the code. Until ``due_in_s`` is over only an owner that has
+    it may claim the run, and that one at once, whatever wakes it (D4)."""
 
     run_id: UUID
     token: int
@@ -200,6 +203,7 @@ class Release(msgspec.Struct, frozen=True, array_like=True):
     attention: str | None = None
     seen: tuple[int, ...] = ()
     seen_children: tuple[UUID, ...] = ()
+    lacks_code: bool = False
 
 
 class Journal(Protocol):

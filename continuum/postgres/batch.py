@@ -21,7 +21,8 @@ from continuum.postgres.session import Parameters
 def is_plain(step: RunCommit) -> bool:
     """Say whether the step is events and the run's row, and touches no other table or run."""
     return not (
-        step.timers_set
+        step.version_hash is not None
+        or step.timers_set
         or step.timers_cleared
         or step.signals_consumed
         or step.tasks_set
@@ -63,7 +64,8 @@ def events_of(steps: Sequence[RunCommit]) -> Parameters:
 
 def rows_of(steps: Sequence[RunCommit]) -> Parameters:
     """Return the parameters of ``commit``; ``steps`` are in the order of their run ids."""
-    return {**events_of(steps), **_timers(steps), **_signals(steps), **_tasks(steps)}
+    stamps = {"version_hashes": texts([step.version_hash for step in steps])}
+    return {**events_of(steps), **stamps, **_timers(steps), **_signals(steps), **_tasks(steps)}
 
 
 def _timers(steps: Sequence[RunCommit]) -> Parameters:

@@ -15,9 +15,10 @@ from continuum.errors import JournalError
 from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import LIVE_STATES, RunSeed, RunState
-from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled
+from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled, VersionRow
 from continuum.postgres import arrays, families
 from continuum.postgres.arrays import byteas, doubles, nullable_uuids, texts, uuids
+from continuum.postgres.dispatch import versions_of
 from continuum.postgres.query import clauses_of
 from continuum.postgres.session import Parameters, Row, Session, reason_of, statement
 
@@ -122,14 +123,16 @@ class PostgresCatalog:
         return bool(self._session.rows("set_attributes", parameters))
 
     def register_workflows(self, versions: Sequence[tuple[str, str]]) -> None:
-        parameters = {
-            "workflows": texts([workflow for workflow, _ in versions]),
-            "version_hashes": texts([version_hash for _, version_hash in versions]),
-        }
-        self._session.rows("register_workflows", parameters)
+        self._session.rows("register_workflows", versions_of(versions))
 
     def workflows(self) -> list[str]:
         return [row[0] for row in self._session.rows("workflows", {})]
+
+    def versions(self) -> list[VersionRow]:
+        return [VersionRow(*row) for row in self._session.rows("versions", {})]
+
+    def collect_versions(self) -> list[tuple[str, str]]:
+        return [(row[0], row[1]) for row in self._session.rows("collect_versions", {})]
 
 
 def _seeds(seeds: Sequence[RunSeed]) -> Parameters:

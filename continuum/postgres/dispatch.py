@@ -29,9 +29,19 @@ class PostgresDispatch:
         self._session = session
         self._skipped_on = 0  # the connection, counted from 1, on which tokens were skipped
 
-    def register(self, owner: str, node: str, address: str, ttl_s: float) -> float:
+    def register(
+        self, owner: str, node: str, address: str, ttl_s: float, loaded: Sequence[tuple[str, str]] = ()
+    ) -> float:
         self._session.rows("sweep_owners", {})
-        parameters = {"owner": owner, "node": node, "address": address, "ttl_s": float(ttl_s)}
+        parameters = {
+            "owner": owner,
+            "node": node,
+            "address": address,
+            "ttl_s": float(ttl_s),
+            "loaded": texts(_codes(loaded)),
+        }
+        if loaded:
+            self._session.rows("register_workflows", versions_of(loaded))
         (row,) = self._session.rows("register", parameters)
         now: float = row[0]
         return now
@@ -104,6 +114,20 @@ class PostgresDispatch:
     def next_due(self, queues: Sequence[str]) -> Due:
         (row,) = self._session.rows("next_due", {"queues": texts(queues)})
         return Due(*row)
+
+
+def versions_of(loaded: Sequence[tuple[str, str]]) -> Parameters:
+    """Return the parameters of ``register_workflows``."""
+    return {
+        "workflows": texts([workflow for workflow, _ in loaded]),
+        "version_hashes": texts([version_hash for _, version_hash in loaded]),
+    }
+
+
+def _codes(loaded: Sequence[tuple[str, str]]) -> list[str]:
+    """Return what an owner can run, as ``continuum_owners.loaded`` has it: versions, and workflows in any version."""
+    codes = {f"{workflow}@{version_hash}" for workflow, version_hash in loaded}
+    return sorted(codes | {f"{workflow}@" for workflow, _ in loaded})
 
 
 def _keys(keys: Sequence[TaskKey]) -> Parameters:

@@ -33,7 +33,7 @@ from continuum.ports.journal import (
     TaskOutcome,
 )
 from continuum.postgres import family_commit
-from continuum.postgres.arrays import bigints, doubles, texts, uuids
+from continuum.postgres.arrays import bigints, booleans, doubles, texts, uuids
 from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
 from continuum.postgres.notices import ended_payloads
 from continuum.postgres.results import keep_results
@@ -121,6 +121,7 @@ class PostgresJournal:
             **leases,
             "dues": doubles([release.due_in_s for release in releases]),
             "attentions": texts([_storable(release.attention) for release in releases]),
+            "lacking": booleans([release.lacks_code for release in releases]),
             "seen": bigints([signal for release in releases for signal in release.seen]),
             "seen_children": uuids([child for release in releases for child in release.seen_children]),
         }

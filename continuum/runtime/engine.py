@@ -19,12 +19,13 @@ from typing import Any
 
 from continuum.core.definitions import Workflow
 from continuum.core.step import Crew
-from continuum.errors import JournalError, ReplayDriftError, UnknownWorkflowError
+from continuum.errors import JournalError, ReplayDriftError
 from continuum.model.ids import Owner
 from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release
 from continuum.ports.offload import Completion, Lane, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
+from continuum.runtime.code import Code
 from continuum.runtime.commits import Commits
 from continuum.runtime.delivery import deliver
 from continuum.runtime.kin import Kin
@@ -49,28 +50,32 @@ from continuum.wire.messages import (
 from continuum.wire.post import Peer
 
 EVICT_S = 5.0
-PARK_UNKNOWN_S = 5.0
-PARK_DRIFT_S = 60.0
 RELEASES_MAX = 1000
 
 
 class Engine:
-    """A :class:`~continuum.runtime.role.Role`. ``lost``: the process must end, see :class:`Ownership`."""
+    """A :class:`~continuum.runtime.role.Role`. ``lost``: the process must end, see :class:`Ownership`.
+
+    ``workflow`` gives the code of a name in a version, the newest of a name for None. ``loaded``: each
+    (workflow, version_hash) that it knows.
+    """
 
     def __init__(
         self,
         ports: Ports,
         offload: Offload,
-        workflow: Callable[[str], Workflow[..., Any]],
+        workflow: Callable[[str, str | None], Workflow[..., Any]],
         limits: EngineLimits = EngineLimits(),  # noqa: B008 - frozen
+        loaded: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self._ports, self._workflow, self._limits = ports, workflow, limits
+        self._ports, self._limits = ports, limits
+        self.code = Code(workflow)
         self._clock = ports.clock
         self._runs: dict[bytes, LiveRun] = {}
         self._crew = Crew(ports.crew)
         self._asking = Asking(offload, ports.clock)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
-        self._ownership = Ownership(owner, "", self._asking, ports.clock)
+        self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
         self._commits = Commits(self._asking, self._settle)
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
@@ -203,24 +208,23 @@ class Engine:
             self._on_finished(worker, message)
 
     def _start(self, claimed: ClaimedRun, loaded: LoadedRun | None) -> None:
-        lease = Lease(claimed.run_id, claimed.token)
+        code = self.code.of(claimed)
+        if isinstance(code, Release):
+            self._park(code)
+            return
+        run = LiveRun(claimed, code, self._crew)
+        if code.version_hash != claimed.version_hash:
+            run.stamp = code.version_hash
         try:
-            run = LiveRun(claimed, self._workflow(claimed.workflow), self._crew)
-            history = history_of(loaded, run.machine.workflow.version_hash) if loaded is not None else []
+            history = history_of(loaded, code.version_hash) if loaded is not None else []
             if history is None:
-                self._loading.want(lease, snapshots=False)
+                self._loading.want(Lease(claimed.run_id, claimed.token), snapshots=False)
                 return
             run.machine.begin(history)
-        except UnknownWorkflowError:
-            version = f" (version {claimed.version_hash[:12]})" if claimed.version_hash else ""
-            reason = (
-                f"no code is loaded for workflow {claimed.workflow}{version}; start a node with its module"
-            )
-            self._park(lease, PARK_UNKNOWN_S, reason)
-            return
         except (ReplayDriftError, JournalError) as error:
-            self._park(lease, PARK_DRIFT_S, str(error))
+            self._park(self.code.drifted(claimed, code, error))
             return
+        self.code.found(run.id)
         self._runs[run.id] = run
         if loaded is not None:
             run.read = True
@@ -231,9 +235,9 @@ class Engine:
             self._attempts.recover(run, recorded)
         self._touch(run)
 
-    def _park(self, lease: Lease, back_off_s: float, reason: str) -> None:
-        log.error("run %s is parked for %g s: %s", lease.run_id, back_off_s, reason)
-        self._releases.append(Release(lease.run_id, lease.token, back_off_s, reason))
+    def _park(self, release: Release) -> None:
+        log.error("run %s is parked for %g s: %s", release.run_id, release.due_in_s, release.attention)
+        self._releases.append(release)
 
     # -- arrivals
 

@@ -128,7 +128,8 @@ class InProcessNode:
         open_store: OpenStore,
         *,
         listener: NoticeSource | None = None,
-        workflow: Callable[[str], Workflow[..., Any]] = registry.workflow,
+        workflow: Callable[[str, str | None], Workflow[..., Any]] = registry.workflow,
+        loaded: Callable[[], Sequence[tuple[str, str]]] = registry.versions,
         activity: Callable[[str], Activity[..., Any]] = registry.activity,
         instance: str = "default",
         engines: int = 1,
@@ -138,7 +139,7 @@ class InProcessNode:
     ) -> None:
         self._open_store = open_store
         self._listener = listener
-        self._workflow, self._activity = workflow, activity
+        self._workflow, self._activity, self._loaded = workflow, activity, loaded
         self._instance, self._slots, self._queues = instance, slots, tuple(queues)
         self._counts = {"engine": engines, "worker": workers}
         self._clock = SystemClock()
@@ -247,7 +248,8 @@ class InProcessNode:
         wake = Wake()
         offload = ThreadOffload(self._open_desk, wake)
         stack.callback(offload.close)
-        engine = Engine(ports, offload, self._workflow, limits_of_environment())
+        limits, loaded = limits_of_environment(), self._loaded()
+        engine = Engine(ports, offload, self._workflow, limits, loaded=loaded)
         self._engines.append(engine)
 
         def complete() -> None:

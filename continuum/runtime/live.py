@@ -18,7 +18,8 @@ class LiveRun:
     """``unsettled``: results consumed in memory, whose workers keep them until the commit. ``rows``: seqs of attempts
     that stand in task rows. ``read``: its mail was read since it is here. ``snapshot_seq``: where the last snapshot
     ends, or was to end. ``touched_at``: when something last happened to it, by the monotonic clock. ``beats``: the
-    details that its attempts have said last."""
+    details that its attempts have said last. ``stamp``: the version to write into the run's row with the next
+    commit, if it is another than the row has."""
 
     __slots__ = (
         "beats",
@@ -32,6 +33,7 @@ class LiveRun:
         "rows_cleared",
         "rows_set",
         "snapshot_seq",
+        "stamp",
         "touched_at",
         "unsettled",
     )
@@ -40,6 +42,7 @@ class LiveRun:
         self.id = claimed.run_id.bytes
         self.lease = Lease(claimed.run_id, claimed.token)
         self.machine = Machine(identity_of(claimed), workflow, claimed.args, crew)
+        self.stamp: str | None = None
         self.committing = False
         self.evicting = False
         self.read = False
@@ -53,7 +56,9 @@ class LiveRun:
 
     @property
     def dirty(self) -> bool:
-        return self.machine.changed or bool(self.rows_set) or bool(self.rows_cleared)
+        return (
+            self.machine.changed or bool(self.rows_set) or bool(self.rows_cleared) or self.stamp is not None
+        )
 
     def clear_row(self, seq: int) -> None:
         """The task row of this attempt has done its duty; it goes with the next commit."""
@@ -86,8 +91,9 @@ class LiveRun:
             children_cancelled=step.out.children_cancelled,
             successor=step.out.successor,
             is_child=self.machine.identity.parent_run_id is not None,
+            version_hash=self.stamp,
         )
-        self.rows_set, self.rows_cleared = {}, []
+        self.rows_set, self.rows_cleared, self.stamp = {}, [], None
         return commit, step
 
     def _to_rows(self, step: Step, spill: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from continuum.model.ids import Owner
 from continuum.ports.clock import Clock
 from continuum.ports.offload import Lane
@@ -16,9 +18,16 @@ class Ownership:
     """``live``: registered, and never found expired. ``lost``: it was expired, and others may hold its runs: the
     process has to end, and a new incarnation begins with nothing."""
 
-    def __init__(self, owner: Owner, address: str, asking: Asking, clock: Clock) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        address: str,
+        asking: Asking,
+        clock: Clock,
+        loaded: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.owner = str(owner)
-        self._node, self._address = owner.node, address
+        self._node, self._address, self._loaded = owner.node, address, loaded
         self._asking, self._clock = asking, clock
         self.live = False
         self.lost = False
@@ -26,9 +35,11 @@ class Ownership:
         self._offset_s = 0.0
 
     def begin(self) -> None:
-        owner, node, address = self.owner, self._node, self._address
+        owner, node, address, loaded = self.owner, self._node, self._address, self._loaded
         self._asking.ask(
-            Lane.LEASE, lambda desk: desk.dispatch.register(owner, node, address, TTL_S), self._registered
+            Lane.LEASE,
+            lambda desk: desk.dispatch.register(owner, node, address, TTL_S, loaded),
+            self._registered,
         )
 
     def tick(self) -> None:

@@ -451,7 +451,9 @@ def test_a_run_that_drifts_is_parked_with_both_sides_and_resumes_after_the_fix(h
     async def changed(count: int) -> object:
         return await once(count)
 
-    registry.workflows[chain.name] = Workflow(changed, chain.name)
+    drifting: Workflow[..., Any] = Workflow(changed, chain.name)
+    drifting.version_hash = chain.version_hash  # what the hash does not see, such as a library, has changed
+    registry.workflows[chain.name] = drifting
     try:
         owner = str(Owner(NODE, INSTANCE, "engine-2", f"{BOOT}-1"))
         other.desks = Desks(house.stage)

@@ -1,4 +1,4 @@
-"""What is decided once and journaled: side effects."""
+"""What is decided once and journaled: side effects, patches."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def side_effect(machine: Machine, fn: Callable[[], object]) -> object:
     if effect.failure is not None:
         raise activity_error(effect.failure, 1, False)
     return payload.decode(effect.value, path="side_effect")
+
+
+def patched(machine: Machine, id: str) -> bool:
+    """Whether the run is new enough for the patch ``id``: one answer for the run's whole life (D7)."""
+    return machine.cursor.patched(id, site_text(user_site()))
 
 
 def _performed(fn: Callable[[], object], site: str) -> SideEffect:

@@ -51,8 +51,7 @@ def mark_pure(target: Callable[..., object] | ModuleType) -> None:
     if isinstance(target, ModuleType):
         _generation += 1
         _pure_modules.add(target.__name__)
-    else:
-        setattr(target, PURE, True)
+    setattr(target, PURE, True)  # the version of a workflow counts what has this mark
 
 
 def is_pure(function: object, module: str) -> bool:

@@ -1,8 +1,9 @@
--- Lease due runs without a live owner, oldest due first. Locks: runs, those locked by others skipped. Index: continuum_runs_due, continuum_runs_leased.
--- Both ways to be claimable are read in order up to the limit, and locked as they are read; what exceeds the limit
--- of both together is let go with the transaction. Committed asynchronously: see skip_tokens.
+-- Lease due runs without a live owner, oldest due first. Locks: runs, those locked by others skipped. Index: continuum_runs_due, continuum_runs_leased, continuum_runs_parked.
+-- The ways to be claimable are read in order up to the limit, and locked as they are read; what exceeds the limit
+-- of all together is let go with the transaction. A run that waits for code is due for those who have it only. Committed asynchronously: see skip_tokens.
+-- "wanted" does not ask for a due_at: that would let the planner walk continuum_runs_due instead of its own small index.
 with me as materialized (
-    select owner from continuum_owners where owner = %(owner)b::text and expires_at > now()
+    select owner, loaded from continuum_owners where owner = %(owner)b::text and expires_at > now()
 ),
 ownerless as materialized (
     select run.id, run.due_at, run.previous_owner
@@ -10,6 +11,18 @@ ownerless as materialized (
     where exists (select 1 from me)
       and run.lease_owner is null
       and run.due_at <= now()
+      and (run.parked_until is null or run.parked_until <= now())
+    order by run.due_at, run.id
+    limit %(limit)b::bigint
+    for no key update of run skip locked
+),
+wanted as materialized (
+    select run.id, run.due_at, run.previous_owner
+    from me
+    join continuum_runs as run on run.parked_for = any(me.loaded)
+    where run.parked_for is not null
+      and run.parked_until > now()
+      and run.state in ('running', 'suspended')
     order by run.due_at, run.id
     limit %(limit)b::bigint
     for no key update of run skip locked
@@ -27,6 +40,8 @@ orphaned as materialized (
 chosen as materialized (
     select id, due_at, previous_owner from ownerless
     union all
+    select id, due_at, previous_owner from wanted
+    union all
     select id, due_at, previous_owner from orphaned
     order by due_at, id
     limit %(limit)b::bigint
@@ -36,6 +51,9 @@ claimed as (
     set lease_owner = me.owner,
         lease_token = nextval('continuum_lease_token_seq'),
         previous_owner = chosen.previous_owner,
+        attention = case when run.parked_for is null then run.attention end,
+        parked_for = null,
+        parked_until = null,
         state = 'running',
         started_at = coalesce(run.started_at, now())
     from chosen, me

@@ -1,11 +1,11 @@
 -- Write one step of each run of a batch, with timers, signals and tasks; runs fenced off are left out whole. Locks: runs by depth and id, signals, timers, tasks. Index: primary keys.
--- The first half is commit_events.sql, which see.
+-- The first half is commit_events.sql, which see; this one also stamps runs with a version of their code.
 with batch as (
     select *, state not in ('running', 'suspended') as ends
     from unnest(
         %(runs)b::uuid[], %(tokens)b::bigint[], %(bases)b::bigint[], %(lasts)b::bigint[], %(states)b::text[],
-        %(results)b::bytea[], %(errors)b::bytea[]
-    ) as step(id, token, base_seq, last_seq, state, result, error)
+        %(results)b::bytea[], %(errors)b::bytea[], %(version_hashes)b::text[]
+    ) as step(id, token, base_seq, last_seq, state, result, error, version_hash)
 ),
 held as materialized (
     select batch.*
@@ -20,6 +20,7 @@ held as materialized (
 live as (
     update continuum_runs as run
     set state = held.state,
+        version_hash = coalesce(held.version_hash, run.version_hash),
         last_seq = held.last_seq,
         result = held.result,
         error = held.error,

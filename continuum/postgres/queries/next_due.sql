@@ -4,7 +4,9 @@ select
         (
             select extract(epoch from run.due_at - now())::float8
             from continuum_runs as run
-            where run.lease_owner is null and run.due_at is not null
+            where run.lease_owner is null
+              and run.due_at is not null
+              and (run.parked_until is null or run.parked_until <= now())
             order by run.due_at, run.id
             limit 1
         ),

@@ -1,8 +1,12 @@
 -- Insert or renew an owner. Locks: the owner's row. Index: primary key.
-insert into continuum_owners (owner, node, address, expires_at)
-values (%(owner)b::text, %(node)b::text, %(address)b::text, now() + %(ttl_s)b::float8 * interval '1 second')
+insert into continuum_owners (owner, node, address, expires_at, loaded)
+values (
+    %(owner)b::text, %(node)b::text, %(address)b::text, now() + %(ttl_s)b::float8 * interval '1 second',
+    %(loaded)b::text[]
+)
 on conflict (owner) do update
 set node = excluded.node,
     address = excluded.address,
-    expires_at = excluded.expires_at
+    expires_at = excluded.expires_at,
+    loaded = excluded.loaded
 returning extract(epoch from now())::float8

@@ -5,6 +5,7 @@ with given as (
         release.id,
         release.token,
         release.attention,
+        release.lacks_code,
         case
             when release.attention is null and (
                 exists (
@@ -38,8 +39,8 @@ with given as (
             ) then now()
             when release.due_in_s is not null then now() + least(release.due_in_s, 3e9) * interval '1 second'
         end as due_at
-    from unnest(%(runs)b::uuid[], %(tokens)b::bigint[], %(dues)b::float8[], %(attentions)b::text[])
-        as release(id, token, due_in_s, attention)
+    from unnest(%(runs)b::uuid[], %(tokens)b::bigint[], %(dues)b::float8[], %(attentions)b::text[],
+        %(lacking)b::bool[]) as release(id, token, due_in_s, attention, lacks_code)
 ),
 released as (
     update continuum_runs as run
@@ -48,6 +49,8 @@ released as (
         previous_owner = run.lease_owner,
         due_at = given.due_at,
         attention = given.attention,
+        parked_for = case when given.lacks_code then run.workflow || '@' || coalesce(run.version_hash, '') end,
+        parked_until = case when given.lacks_code then given.due_at end,
         state = case when given.due_at <= now() then 'running' else 'suspended' end
     from given
     where run.id = given.id

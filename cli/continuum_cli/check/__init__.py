@@ -1,0 +1,1 @@
+"""``continuum check``: the live runs against new code."""
