@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guides import DOCS, Guide, guides
+from tests.guides import DOCS, Guide, guides, other_guides
 from tests.integration.commands import COMMAND, Commands
 from tests.integration.test_pytest_plugin import run_pytest
 
@@ -67,6 +67,14 @@ def test_the_programs_and_commands_of_a_guide_run_beside_a_node(guide: Guide, pr
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("guide", other_guides(), ids=lambda guide: guide.name)
+def test_a_guide_that_is_not_written_as_files_has_a_test_of_its_own(guide: Guide) -> None:
+    tests = [
+        path.read_text() for path in Path(__file__).parents[1].rglob("test_*.py") if path != Path(__file__)
+    ]
+    assert any(guide.path.name in text for text in tests)
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
