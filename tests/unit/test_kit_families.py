@@ -425,3 +425,21 @@ def test_a_cancel_with_clean_up_reaches_the_children_and_the_parent_has_not_fail
     run.cancel(cleanup=30)
     run.advance(1)
     assert (run.state, run.children[0].state, undone) == ("cancelled", "cancelled", ["booking"])
+
+
+@pytest.mark.rule("N2", "K4")
+def test_a_run_does_not_escape_its_cancel_by_continuing_as_new() -> None:
+    @workflow(name="kin_kit.stubborn")
+    async def stubborn(first: bool = True) -> None:
+        try:
+            await go.wait()
+        except asyncio.CancelledError:
+            if first:
+                continue_as_new(stubborn(False))
+            raise
+
+    run = start_sync(stubborn())
+    run.cancel(reason="enough", cleanup=30)
+    assert [history[-1].type for history in run.chain] == ["run_continued_as_new", "cancel_requested"]
+    with pytest.raises(RunCancelledError, match="enough"):
+        run.result()
