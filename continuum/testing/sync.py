@@ -1,4 +1,4 @@
-"""``run_sync`` and ``start_sync``: one run in memory, to its end or step by step."""
+"""``run_sync`` and ``start_sync``: a run in memory with its children and successors, to its end or step by step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from continuum.model.history import History, Origin
 from continuum.model.ids import time_ordered_id
 from continuum.model.retry import Duration, seconds_of
 from continuum.testing.attempt import off_loop, stand_in
-from continuum.testing.world import MemoryRun, World
+from continuum.testing.memory_run import MemoryRun
+from continuum.testing.world import World
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -32,22 +33,27 @@ R_co = TypeVar("R_co", covariant=True)
 Fakes = Mapping[Activity[..., Any] | str, Callable[..., Any]]
 Signals = Iterable[tuple[Signal[Any] | str, object]]
 
-EVENTS_MAX = 100_000  # of one ``run_sync``: a workflow that never ends is told apart from a long one
+EVENTS_MAX = (
+    100_000  # of all runs of one ``run_sync``: a workflow that never ends is told apart from a long one
+)
 
 
 class SyncRun(Generic[R_co]):
     """A run in memory that stands still until it is told to go on. Made by `start_sync`.
 
     Its time is its own: it begins now, and moves by `advance` and `fire_timer` only, or over the back-off of an
-    activity that is tried again when no timer is due before.
+    activity that is tried again when no timer is due before. Its children live in the same time, and go on with it.
+
+    A run that continues as new is one with its successors: all but `id` is of the one that goes on, as for a client.
     """
 
     def __init__(self, world: World, run: MemoryRun) -> None:
-        self._world, self._run = world, run
+        self._world, self._first = world, run
 
     @property
     def id(self) -> UUID:
-        return self._run.origin.run_id
+        """The id it was started under, and its chain is known by."""
+        return self._first.origin.run_id
 
     @property
     def state(self) -> str:
@@ -59,8 +65,21 @@ class SyncRun(Generic[R_co]):
 
     @property
     def history(self) -> History:
-        """The events so far, with all that `replay` needs."""
+        """The events so far, with all that `replay` needs; of the last run of a chain."""
         return self._run.history
+
+    @property
+    def chain(self) -> tuple[History, ...]:
+        """The history of each run of the chain, from the first one; of one alone if it was never continued as new."""
+        return tuple(run.history for run in self._first.chain())
+
+    @property
+    def children(self) -> tuple[SyncRun[Any], ...]:
+        """The children that were started, to be looked at and driven as any run. Those that moved to a successor come
+        after those that ended before."""
+        return tuple(
+            SyncRun(self._world, child.first) for run in self._first.chain() for child in run.children
+        )
 
     def result(self) -> R_co:
         """Return the value of the run, as a client does.
@@ -75,12 +94,12 @@ class SyncRun(Generic[R_co]):
                 run,
                 "Let it go on with inject_signal(...), fire_timer() or advance(...), or ask after its end",
             )
-        if run.state == "cancelled":
-            raise RunCancelledError(self.id, run.reason)
         if run.state == "completed":
             value = payload.decode(run.result or b"", path="result")
             return cast("R_co", run.workflow.signature.restore_result(value))
         failure = decode_failure(run.error or b"")
+        if run.state == "cancelled":
+            raise RunCancelledError(self.id, failure.message or None)
         raise RunFailedError(
             self.id,
             type=failure.type,
@@ -101,7 +120,8 @@ class SyncRun(Generic[R_co]):
         self._go(lambda: self._world.signal(self._run, name, value))
 
     def fire_timer(self) -> None:
-        """Jump to the next timer, and let the run go on until it waits again.
+        """Jump to the next timer, and let the run go on until it waits again. Timers of children are timers too, and so
+        is the end of the time for a clean-up.
 
         Raises:
             RunTerminalError: it has ended.
@@ -123,14 +143,21 @@ class SyncRun(Generic[R_co]):
 
         self._go(pass_time)
 
-    def cancel(self, *, reason: str | None = None) -> None:
-        """End the run as ``cancelled``, at once.
+    def cancel(self, *, reason: str | None = None, cleanup: Duration | None = None) -> None:
+        """End the run as ``cancelled``, at once, with all its descendants.
+
+        With ``cleanup`` (seconds or timedelta) ``asyncio.CancelledError`` is raised in their code instead, and they go
+        on until they wait again. Who has not ended when so much time has passed is ended then.
 
         Raises:
             RunTerminalError: it has ended already.
         """
+        cleanup_s = None if cleanup is None else seconds_of(cleanup)
         self._demand_live()
-        self._world.cancel(self._run, reason)
+        if cleanup_s is None:
+            self._go(lambda: self._world.cancel(self._run, reason))
+        else:
+            self._go(lambda: self._world.ask_to_end(self._run, reason, cleanup_s))
 
     def run_out(self) -> R_co:
         """Skip all time until the run ends, and return its value: what `run_sync` does.
@@ -146,10 +173,14 @@ class SyncRun(Generic[R_co]):
     def __repr__(self) -> str:
         return f"<SyncRun of {self._run.origin.workflow}: {self.state}, {len(self._run.rows)} events>"
 
+    @property
+    def _run(self) -> MemoryRun:
+        return self._first.last
+
     def _run_out(self) -> None:
-        world, run = self._world, self._run
-        while run.live:
-            if len(run.rows) > EVENTS_MAX:
+        world = self._world
+        while (run := self._run).live:
+            if world.events > EVENTS_MAX:
                 raise ContinuumError(
                     f"{run.origin.workflow} made more than {EVENTS_MAX:,} events and has not ended; run one that"
                     " goes on for ever step by step, with start_sync"
@@ -176,7 +207,8 @@ class SyncRun(Generic[R_co]):
 
 
 def run_sync(call: WorkflowCall[R], *, activities: Fakes | None = None, signals: Signals | None = None) -> R:
-    """Run a workflow in memory, at once, and return its value: activities run inline, and time is skipped.
+    """Run a workflow in memory, at once, and return its value: activities run inline, children and successors as runs
+    beside it, and time is skipped.
 
     ``activities``: what runs instead of an activity, by the activity or its name: a function of its arguments, or of
     none, ``async`` or not; what it raises is a failed attempt. ``signals``: pairs of name (or ``Signal``) and payload
@@ -204,7 +236,7 @@ def start_sync(
         raise DeterminismError("a workflow cannot run another in memory; await the call itself")
     args = payload.encode([list(call.args), dict(call.kwargs)], path=workflow.name)
     letters = [_letter(signal, value) for signal, value in signals or ()]
-    world = World(_stand_ins(activities or {}))
+    world = World(_stand_ins(activities or {}), EVENTS_MAX)
     run_id = time_ordered_id(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10)))
     origin = Origin(
         run_id=run_id,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from continuum.core.definitions import Workflow
@@ -15,20 +16,21 @@ from continuum.core.machine import Machine
 from continuum.core.step import Crew, RunIdentity, Step
 from continuum.errors import ReplayDriftError
 from continuum.model import payload
-from continuum.model.events import from_row
+from continuum.model.events import EventRow, from_row
 from continuum.model.history import History, Origin
 
 PARANOID = "CONTINUUM_PARANOID"
 
 
-def walk(history: History, workflow: Workflow[..., Any]) -> Step:
+def walk(history: History, workflow: Workflow[..., Any], depth: int = 0) -> Step:
     """Run the code along the history, then on until it waits; return what it did beyond, and how it ended if it did.
+    ``depth``: generations above the run.
 
     Raises:
         ReplayDriftError: the code does something else than what is recorded.
         JournalError: an event cannot be read.
     """
-    machine = Machine(identity_of(history.origin), workflow, history.origin.args, Crew("replay:0"))
+    machine = Machine(identity_of(history.origin, depth), workflow, history.origin.args, Crew("replay:0"))
     try:
         machine.begin(history.rows)
     except ReplayDriftError:
@@ -39,7 +41,7 @@ def walk(history: History, workflow: Workflow[..., Any]) -> Step:
     return step
 
 
-def identity_of(origin: Origin) -> RunIdentity:
+def identity_of(origin: Origin, depth: int = 0) -> RunIdentity:
     """Return what a machine knows of the run whose history begins so."""
     return RunIdentity(
         run_id=origin.run_id,
@@ -49,7 +51,14 @@ def identity_of(origin: Origin) -> RunIdentity:
         correlation_id=origin.correlation_id,
         parent_run_id=origin.parent_run_id,
         continued_from_run_id=origin.continued_from_run_id,
+        depth=depth,
     )
+
+
+def waits_of(rows: Sequence[EventRow], machine: Machine) -> tuple[str, ...]:
+    """Say for people what the code waits for, with the source lines."""
+    recorded = [from_row(row) for row in rows]
+    return tuple(describe(recorded, seq - 1) for seq in machine.pending)
 
 
 def demand_the_same(history: History, walked: Step, recorded_end: str) -> None:
@@ -79,7 +88,7 @@ def ending(state: str, result: bytes | None, error: bytes | None) -> str:
     return state
 
 
-def check_if_paranoid(history: History, workflow: Workflow[..., Any], last: Step) -> None:
+def check_if_paranoid(history: History, workflow: Workflow[..., Any], last: Step, depth: int) -> None:
     """Replay a run that has just ended, if the environment asks for it.
 
     Raises:
@@ -87,4 +96,4 @@ def check_if_paranoid(history: History, workflow: Workflow[..., Any], last: Step
     """
     if os.environ.get(PARANOID, "") not in ("", "0"):
         recorded = ending(last.state, last.result, last.error)
-        demand_the_same(history, walk(history, workflow), recorded)
+        demand_the_same(history, walk(history, workflow, depth), recorded)

@@ -24,20 +24,25 @@ import msgspec
 
 from continuum import (
     ActivityError,
+    ChildError,
     Retry,
     Signal,
     WorkflowCall,
     activity,
     activity_info,
+    compensate_all,
     days,
     hours,
     minutes,
     now,
+    patched,
     random,
     run_info,
+    saga,
     side_effect,
     sleep,
     sleep_until,
+    start_child,
     today,
     uuid4,
     wait_signal,
@@ -248,6 +253,55 @@ async def loop() -> int:
     return count
 
 
+@workflow(name="golden.half")
+async def half(number: int) -> int:
+    await sleep(minutes(number))
+    if number % 2:
+        raise ValueError(f"{number} is odd")
+    return number // 2
+
+
+@workflow(name="golden.children")
+async def children() -> list[Any]:
+    ref = await start_child(half(8), id="eight")
+    seen: list[Any] = list(await asyncio.gather(half(2), half(4)))
+    try:
+        await half(3)
+    except ChildError as error:
+        seen.append(error.state)
+    try:
+        async with asyncio.timeout(60):
+            await half(100)
+    except TimeoutError:
+        seen.append("gave up")
+    return [*seen, await ref]
+
+
+@workflow(name="golden.saga")
+async def undone(parallel: bool) -> None:
+    async with saga() as undo:
+        undo.parallel = parallel
+        undo.push(double(1))
+        undo.push(refuse("too late"))
+        undo.push(double(await double(2)))
+        raise ValueError("fully booked")
+
+
+@workflow(name="golden.compensated")
+async def compensated() -> int:
+    number = await double(2).options(compensate=double)
+    number = await double(number).options(compensate=refuse("too late"))
+    await compensate_all()
+    return number
+
+
+@workflow(name="golden.patched")
+async def changed() -> list[Any]:
+    first = patched("first change")
+    await sleep(1)
+    return [first, patched("second change"), patched("first change"), await double(1)]
+
+
 @dataclass(frozen=True)
 class Golden:
     """``call`` makes the call that was recorded; ``drive`` brings its run to where the journal ends. ``value`` is the
@@ -333,6 +387,11 @@ GOLDENS = (
         _each(*[_signal("approved", True)] * 3, SyncRun.fire_timer),
         error="TimeoutError",
     ),
+    Golden("children", children, value=[1, 2, "failed", "gave up", 4]),
+    Golden("saga", lambda: undone(False), error="ValueError"),
+    Golden("saga_parallel", lambda: undone(True), error="ValueError"),
+    Golden("compensated", compensated, value=8),
+    Golden("patched", changed, value=[True, True, True, 2]),
 )
 
 
