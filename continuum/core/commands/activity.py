@@ -79,7 +79,7 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Future[Any]:
     """The code calls an activity: record it, or find it recorded."""
     cursor = machine.cursor
     recorded = cursor.expected()
-    is_it = type(recorded) is ActivityScheduled and recorded.activity == call.name
+    is_it = type(recorded) is ActivityScheduled and recorded.activity == call.target.name
     if not (is_it and _surely_fits(call)):
         args = call.packed()
         if recorded is None:
