@@ -149,7 +149,7 @@ class ActivityCall(Call[R_co]):
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
-        return schedule(current_machine(self.target.name), self).__await__()
+        return schedule(current_machine(self.target.name), self)
 
     def _same(self) -> tuple[Any, ...]:
         return (*super()._same(), self.policy, self.compensation)
