@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import chain, latency, limit, noop, signals
+from bench import chain, latency, limit, noop, replay, signals
 from bench.bed import ENGINES, INSTANCE, WORKERS, Bed
 from bench.crowd import IN_FLIGHT
 from bench.figures import Section
@@ -33,6 +33,7 @@ LATEST = Path(__file__).with_name("latest.json")
 MEASUREMENTS: dict[str, Callable[[Bed, Plan, Say], Section]] = {
     "latency": latency.measure,
     "signal": signals.measure,
+    "replay": replay.measure,
     "noop": noop.measure,
     "chain": chain.measure,
 }

@@ -23,6 +23,14 @@ async def chain(value: int) -> int:
 
 
 @workflow
+async def count_up(steps: int) -> int:
+    value = 0
+    for _ in range(steps):
+        value = await add_one(value)
+    return value
+
+
+@workflow
 async def noop(value: int) -> int:
     return value
 

@@ -20,6 +20,7 @@ class Plan:
     noop_rounds: int = 5
     latency_runs: int = 400
     signal_runs: int = 200
+    replay_pairs: int = 15
     warm_up_runs: int = 500
     warm_up_latencies: int = 30
 
@@ -34,6 +35,7 @@ def quick(limit: Path | None) -> Plan:
         noop_rounds=3,
         latency_runs=100,
         signal_runs=50,
+        replay_pairs=7,
         warm_up_runs=200,
         warm_up_latencies=10,
     )

@@ -107,7 +107,9 @@ class ActivityCall(Call[R_co]):
         policy: ActivityOptions | None = None,
         compensation: ActivityCall[Any] | Callable[[Any], Call[Any] | None] | None = None,
     ) -> None:
-        super().__init__(args, kwargs, site)
+        # As the class above does, without a call: a replay makes calls by the thousand.
+        self.args, self.kwargs, self.site = args, kwargs, site
+        self._used, self._steps = False, None
         self.target = target
         self.policy = target.options if policy is None else policy
         self.compensation = compensation
@@ -147,7 +149,7 @@ class ActivityCall(Call[R_co]):
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
-        return schedule(current_machine(self.name), self).__await__()
+        return schedule(current_machine(self.target.name), self)
 
     def _same(self) -> tuple[Any, ...]:
         return (*super()._same(), self.policy, self.compensation)

@@ -15,7 +15,7 @@ from typing import NoReturn, Protocol, TypeVar, cast
 
 from continuum.core.drift import Drift, drift_error
 from continuum.errors import ReplayDriftError
-from continuum.model.events import KIND_OF, EventBody, EventRow, Patched, from_row, to_row
+from continuum.model.events import KIND_OF, EventBody, EventRow, Patched, from_rows, to_row
 
 _PATCHED = KIND_OF[Patched]
 
@@ -59,7 +59,7 @@ class Cursor:
         Raises:
             JournalError: an event cannot be read.
         """
-        self._recorded = [from_row(row) for row in history]
+        self._recorded = from_rows(history)
         self._patched = {
             cast("Patched", self._recorded[position]).id: position
             for position, row in enumerate(history)

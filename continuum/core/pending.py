@@ -42,10 +42,19 @@ class CommandFuture(Future[Any]):
         return False
 
 
+def restored(restore: Restore, value: bytes, path: str) -> tuple[object, Exception | None]:
+    """Return the restored value of a payload, or the error that says why there is none."""
+    try:
+        return restore(payload.decode(value, path=path)), None
+    except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
+        return None, error
+
+
 def settle(future: Future[Any], restore: Restore, value: bytes, path: str) -> Future[Any]:
     """Return the future: it gives the awaiting code the restored value, or the error that says why there is none."""
-    try:
-        future.set_result(restore(payload.decode(value, path=path)))
-    except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
+    result, error = restored(restore, value, path)
+    if error is None:
+        future.set_result(result)
+    else:
         future.set_exception(error)
     return future

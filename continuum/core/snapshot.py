@@ -4,7 +4,7 @@ A coroutine cannot be stored, so resuming from a snapshot is a replay like any o
 reading is cheaper: one row for thousands, and without what no replay needs. What is left out are the arguments of
 activities whose end is in the snapshot too. Sites stay, for the error that a drift is (P2).
 
-A blob is msgpack: ``[FORMAT, [[kind, body], ...]]``, the bodies as in the journal.
+A blob is msgpack: ``[FORMAT, [[seq, kind, body], ...]]``: the rows of the journal, so that all are read in one call.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from continuum.model.events import (
     ActivityFailed,
     ActivityScheduled,
     EventRow,
-    from_row,
+    from_rows,
     to_row,
 )
 
-FORMAT = 1
+FORMAT = 2
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(tuple[int, list[tuple[int, bytes]]])
+_decoder = msgspec.msgpack.Decoder(tuple[int, list[EventRow]])
 
 
 def compact(history: Sequence[EventRow]) -> bytes:
@@ -34,13 +34,13 @@ def compact(history: Sequence[EventRow]) -> bytes:
     Raises:
         JournalError: an event cannot be read.
     """
-    bodies = [from_row(row) for row in history]
+    bodies = from_rows(history)
     answered = {body.command for body in bodies if isinstance(body, ActivityCompleted | ActivityFailed)}
     events = []
     for row, body in zip(history, bodies, strict=True):
         if isinstance(body, ActivityScheduled) and row.seq in answered:
             row = to_row(row.seq, msgspec.structs.replace(body, args=b"", crew=""))  # noqa: PLW2901
-        events.append((row.kind, row.payload))
+        events.append((row.seq, row.kind, row.payload))
     return _encode((FORMAT, events))
 
 
@@ -56,4 +56,4 @@ def expand(data: bytes) -> list[EventRow]:
         raise ValueError(f"the snapshot is damaged: {error}") from error
     if format_ != FORMAT:
         raise ValueError(f"the snapshot has format {format_}, this code reads {FORMAT}")
-    return [EventRow(seq, kind, payload) for seq, (kind, payload) in enumerate(events, 1)]
+    return events

@@ -12,6 +12,8 @@ the end, with a default: a new reader must read old bodies. ``site`` is ``file:l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from continuum.errors import JournalError
@@ -273,6 +275,19 @@ class EventRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def to_row(seq: int, body: EventBody) -> EventRow:
     """Return ``body`` as the row number ``seq`` of its run's journal."""
     return EventRow(seq, KIND_OF[type(body)], _encode(body))
+
+
+def from_rows(rows: Sequence[EventRow]) -> list[EventBody]:
+    """Return the events that ``rows`` store.
+
+    Raises:
+        JournalError: one of them is not an event that this code reads.
+    """
+    decoders = _DECODERS
+    try:
+        return [decoders[row.kind].decode(row.payload) for row in rows]
+    except (KeyError, msgspec.MsgspecError):
+        return [from_row(row) for row in rows]  # it says which one, and why
 
 
 def from_row(row: EventRow) -> EventBody:

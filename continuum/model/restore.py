@@ -112,7 +112,10 @@ class SignatureRestorer:
             PayloadError: it does not fit; the path begins with ``result``.
         """
         restorers = self._restorers or self._resolve()
-        return _restore_at(restorers.result, value, "result", "")
+        try:
+            return restorers.result(value)
+        except Mismatch as fault:
+            raise fault.as_error("result") from fault.__cause__
 
     def _resolve(self) -> _Restorers:
         self._restorers = restorers = _Restorers(self._signature, function_hints(self._fn))

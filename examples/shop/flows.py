@@ -6,6 +6,8 @@ that dies, a deployment, an approval that takes until Monday. It goes on at the 
     continuum node start shop.flows
     continuum run start shop.flows.checkout --args '[{"id": "o1", "cents": 4200}]'
     continuum run signal RUN approved true
+
+`batch` sells many orders, each as a child.
 """
 
 from __future__ import annotations
@@ -14,7 +16,18 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from continuum import Retry, Signal, activity, activity_info, days, saga, seconds, sleep, workflow
+from continuum import (
+    ChildError,
+    Retry,
+    Signal,
+    activity,
+    activity_info,
+    days,
+    saga,
+    seconds,
+    sleep,
+    workflow,
+)
 
 from . import ledger
 
@@ -35,6 +48,15 @@ class Receipt:
     order: str
     payment: str
     parcel: str | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How a batch ended: its orders by their ids, each list in the order in which they were given."""
+
+    shipped: list[str]
+    declined: list[str]
+    failed: list[str]
 
 
 approved = Signal("approved", bool)
@@ -81,6 +103,28 @@ async def checkout(order: Order) -> Receipt:
             return Receipt(order.id, payment, parcel=None)
         await sleep(HOLD)
         return Receipt(order.id, payment, parcel=await ship(order))
+
+
+@workflow
+async def batch(orders: list[Order]) -> Delivery:
+    """Sell orders side by side, each as a run of its own; one that comes to nothing stops no other."""
+    receipts = await asyncio.gather(*[_sold(order) for order in orders])
+    delivery = Delivery([], [], [])
+    for order, receipt in zip(orders, receipts, strict=True):
+        if receipt is None:
+            delivery.failed.append(order.id)
+        elif receipt.parcel is None:
+            delivery.declined.append(order.id)
+        else:
+            delivery.shipped.append(order.id)
+    return delivery
+
+
+async def _sold(order: Order) -> Receipt | None:
+    try:
+        return await checkout(order)
+    except ChildError:  # it failed, and its saga gave the money back; or somebody cancelled it
+        return None
 
 
 async def _accepted() -> bool:

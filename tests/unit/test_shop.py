@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from continuum.model.events import CompensationScheduled, Failure, from_row
-from examples.shop.flows import Order, checkout
+from continuum.testing import SyncRun, run_sync, start_sync
+from examples.shop import flows, ledger
+from examples.shop.flows import Order, Receipt, approved, charge, checkout
+from examples.shop.subscriptions import PERIODS_A_RUN, Subscription, cancel, subscription
 from tests.unit.test_machine import Driver
 
 ORDER = Order("o1", 4200)
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty book of money, and a bank and a carrier that answer at once."""
+    path = tmp_path / "ledger"
+    monkeypatch.setenv(ledger.PATH_VARIABLE, str(path))
+    monkeypatch.setattr(flows, "ANSWER_S", 0.0)
+    return path
 
 
 def charged_order(*, accepted: bool) -> Driver:
@@ -40,3 +54,50 @@ def test_a_declined_order_gives_its_money_back_once() -> None:
     run.complete(refund.dispatch.seq, "refund-2")
     assert run.result == {"order": "o1", "payment": "charge-1", "parcel": None}
     assert not any(isinstance(from_row(row), CompensationScheduled) for row in run.history)
+
+
+def test_an_approved_order_is_charged_once_and_shipped(book: Path) -> None:
+    receipt = run_sync(checkout(ORDER), signals=[(approved, True)])
+    assert receipt == Receipt("o1", "charge-1", "parcel-o1")
+    assert [(entry.kind, entry.cents) for entry in ledger.entries(book)] == [("charge", 4200)]
+
+
+@pytest.mark.rule("T1")
+def test_an_order_that_nobody_approves_for_three_days_gives_its_money_back(book: Path) -> None:
+    assert run_sync(checkout(ORDER)) == Receipt("o1", "charge-1", None)
+    assert [(entry.kind, entry.cents) for entry in ledger.entries(book)] == [
+        ("charge", 4200),
+        ("refund", -4200),
+    ]
+
+
+def subscribed(charged: list[str], paid: int = 0) -> SyncRun[int]:
+    """A subscription that has begun; ``charged`` takes the ids of what it charges."""
+
+    def note(order: Order) -> str:
+        charged.append(order.id)
+        return "payment"
+
+    return start_sync(subscription(Subscription("s1", 900), paid), activities={charge: note})
+
+
+def test_a_subscription_charges_every_month_until_it_is_cancelled() -> None:
+    charged: list[str] = []
+    run = subscribed(charged)
+    run.fire_timer()
+    run.fire_timer()
+    assert charged == ["s1 period 1", "s1 period 2", "s1 period 3"]
+    run.inject_signal(cancel)
+    assert (run.state, run.result()) == ("completed", 3)
+
+
+@pytest.mark.rule("N1")
+def test_after_a_year_a_subscription_continues_as_new_with_what_was_paid() -> None:
+    charged: list[str] = []
+    run = subscribed(charged, paid=PERIODS_A_RUN)
+    for _ in range(PERIODS_A_RUN):
+        assert run.state == "suspended"
+        run.fire_timer()
+    assert run.state == "continued"
+    assert (len(charged), charged[-1]) == (PERIODS_A_RUN, f"s1 period {2 * PERIODS_A_RUN}")
+    assert run.history[-1].type == "run_continued_as_new"

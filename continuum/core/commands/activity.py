@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from continuum.core.failure import activity_error
-from continuum.core.pending import CommandFuture, Restore, settle
+from continuum.core.pending import CommandFuture, Restore, restored, settle
 from continuum.core.site import site_text
 from continuum.core.step import Dispatch
 from continuum.model.events import (
@@ -26,6 +27,9 @@ KEY_BYTES_MAX = 1000  # it is a column of an index
 
 
 SHORT_TEXT = 10_000  # characters: whatever they are, far below the limit of a payload
+
+
+Steps = Generator[Any, Any, Any]
 
 
 class PendingActivity:
@@ -75,15 +79,15 @@ class PendingActivity:
         machine.out.dispatches = [d for d in machine.out.dispatches if d.seq != seq]
 
 
-def schedule(machine: Machine, call: ActivityCall[Any]) -> Future[Any]:
-    """The code calls an activity: record it, or find it recorded."""
+def schedule(machine: Machine, call: ActivityCall[Any]) -> Steps:
+    """The code awaits an activity: record it, or find it recorded; return what the await goes through."""
     cursor = machine.cursor
     recorded = cursor.expected()
-    is_it = type(recorded) is ActivityScheduled and recorded.activity == call.name
+    is_it = type(recorded) is ActivityScheduled and recorded.activity == call.target.name
     if not (is_it and _surely_fits(call)):
         args = call.packed()
         if recorded is None:
-            return _begin(machine, call, args)
+            return _begin(machine, call, args).__await__()
     if type(recorded) is not ActivityScheduled or not is_it:
         cursor.drifted(f"activity {call.name}", site_text(call.site))
     cursor.accept()
@@ -98,14 +102,25 @@ def _begin(machine: Machine, call: ActivityCall[Any], args: bytes) -> Future[Any
     return entry.future
 
 
-def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivityScheduled) -> Future[Any]:
+def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivityScheduled) -> Steps:
     """The call is in the journal. If its result is the very next event, and nothing else is ready to run, the code
     would wait now and be given just that: so it is given it at once, without the way through the loop."""
     seq = machine.cursor.seq
     answer = machine.cursor.answer(ActivityCompleted) if machine.loop.quiet else None
     if answer is not None:
-        return settle(machine.loop.create_future(), _restoring(machine, seq, call), answer.value, "result")
-    return _pend(machine, call, recorded.args, idempotency_key(call), recorded.crew).future
+        value, error = restored(_restoring(machine, seq, call), answer.value, "result")
+        if error is None:
+            return _at_once(value)
+        future = machine.loop.create_future()
+        future.set_exception(error)
+        return future.__await__()
+    return _pend(machine, call, recorded.args, idempotency_key(call), recorded.crew).future.__await__()
+
+
+def _at_once(value: object) -> Steps:
+    """Give the value without a wait: for a third of what a future costs."""
+    return value
+    yield
 
 
 def _pend(
