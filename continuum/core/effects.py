@@ -20,6 +20,7 @@ from continuum.core.commands.timer import start_timer
 from continuum.core.commands.wait import wait
 from continuum.core.loop import WorkflowLoop, current_machine
 from continuum.core.machine import Machine
+from continuum.core.options import checked_name
 from continuum.model.restore import restorer
 from continuum.model.retry import Duration, seconds_of
 
@@ -51,8 +52,7 @@ class Signal(Generic[T]):
     def __init__(self, name: str, type: type[T]) -> None: ...
 
     def __init__(self, name: str, type: Any = object) -> None:
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"a signal has a name, not {name!r}")
+        checked_name("the name of a signal", name)
         self.name = name
         self.type = type
         self._restore = restorer(type)
@@ -75,7 +75,7 @@ async def wait_signal(name: str, timeout: Duration | None = None) -> Any:
 
 
 async def _wait(name: str, restore: Callable[[object], object], timeout: Duration | None) -> object:
-    machine = current_machine(f"wait for signal {name}")
+    machine = current_machine(f"wait for signal {checked_name('the name of a signal', name)}")
     return await wait(machine, name, restore, None if timeout is None else seconds_of(timeout))
 
 

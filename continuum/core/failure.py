@@ -20,23 +20,40 @@ _decoder = msgspec.msgpack.Decoder(Failure)
 def failure_of(error: BaseException, *, skip_frames: int = 0) -> Failure:
     """Return ``error`` as text. ``skip_frames`` of our own are left out of the head of its traceback.
 
-    An ``ActivityError`` that a workflow lets pass keeps its place as the cause.
+    An ``ActivityError`` that a workflow lets pass keeps its place as the cause. Never raises, whatever the attributes
+    and the text of a user's exception do, and the text can always be stored.
     """
+    try:
+        return _told(error, skip_frames)
+    except BaseException as broken:  # noqa: BLE001 - a failure that cannot be told must still be one
+        kind = _storable(str(type.__getattribute__(type(error), "__name__")))
+        return Failure(kind, f"<an exception that cannot be shown: {type(broken).__name__}>")
+
+
+def _told(error: BaseException, skip_frames: int) -> Failure:
     trace = error.__traceback__
     for _ in range(skip_frames):
         trace = trace.tb_next if trace is not None else None
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    cause = error.__cause__
+    if cause is None and not error.__suppress_context__:
+        cause = error.__context__
+    text = "".join(traceback.format_exception(type(error), error, trace))
     return Failure(
-        type=type_name(type(error)),
-        message=_message_of(error)[:MESSAGE_CHARS_MAX],
-        traceback="".join(traceback.format_exception(type(error), error, trace))[-TRACEBACK_CHARS_MAX:],
-        cause=_describe(cause) if cause is not None else None,
+        type=_storable(type_name(type(error))),
+        message=_storable(_message_of(error)[:MESSAGE_CHARS_MAX]),
+        traceback=_storable(text[-TRACEBACK_CHARS_MAX:]),
+        cause=_storable(_describe(cause)) if cause is not None else None,
         bases=tuple(
-            type_name(base)
+            _storable(type_name(base))
             for base in type(error).__mro__[1:]
             if base not in (Exception, BaseException, object)
         ),
     )
+
+
+def _storable(text: str) -> str:
+    """Escape what UTF-8 cannot hold, such as the bytes of a file name that are no text."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def activity_error(failure: Failure, attempts: int, timed_out: bool) -> ActivityError:
@@ -65,7 +82,7 @@ def decode_failure(data: bytes) -> Failure:
 def _message_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001 - a user's __str__ may fail; its failure must not hide the first one
+    except BaseException as broken:  # noqa: BLE001 - a user's __str__ may raise anything; it must not hide the error
         return f"<{type(error).__name__} whose text failed: {type(broken).__name__}>"
 
 

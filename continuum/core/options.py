@@ -14,6 +14,9 @@ _OF_A_CALL = ("retry", "timeout", "heartbeat_timeout", "queue", "idempotency_key
 _DURATIONS = ("timeout", "heartbeat_timeout")
 
 
+NAME_BYTES_MAX = 1000  # what a row of an index can hold, with room for the rest of it
+
+
 class ActivityOptions(msgspec.Struct, frozen=True):
     """``timeout_s`` is for one attempt, ``heartbeat_timeout_s`` between two of its heartbeats; None for none.
 
@@ -79,10 +82,32 @@ def _positive(name: str, value: Any) -> float:
 def _checked(name: str, value: Any) -> Any:
     if name == "retry" and not isinstance(value, Retry):
         raise TypeError(f"retry is a Retry(...), not {value!r}")
-    if name == "queue" and not (isinstance(value, str) and value):
-        raise TypeError(f"queue is the name of a queue, not {value!r}")
+    if name == "queue":
+        return checked_name("queue", value)
     if name == "idempotency_key" and not (value is None or callable(value) or isinstance(value, str)):
         raise TypeError(f"idempotency_key is a callable of the activity's arguments, not {value!r}")
-    if name == "idempotency_key" and value == "":
-        raise ValueError("idempotency_key is a text of at least one character; leave it out for none")
+    if name == "idempotency_key" and isinstance(value, str):
+        return checked_name("idempotency_key", value)
+    return value
+
+
+def checked_name(what: str, value: Any) -> str:
+    """Return a text that names something in the database.
+
+    Raises:
+        TypeError: it is no text, or empty.
+        ValueError: no database can hold it, or no index.
+    """
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{what} is a text of at least one character, not {value!r}")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"{what} {value[:40]!r} holds a character that UTF-8 cannot; give it another"
+        ) from None
+    if size > NAME_BYTES_MAX or "\x00" in value:
+        raise ValueError(
+            f"{what} {value[:40]!r} is longer than {NAME_BYTES_MAX} bytes, or holds a NUL; shorten or hash it"
+        )
     return value

@@ -147,6 +147,8 @@ def _give_back(encoder: _Encoder, size_bytes: int) -> None:
         encoder.records = 0
         encoder.frozen = False
         _FREE[encoder._depth].append(encoder)
+    else:
+        del encoder.packer  # it refers back to the encoder: a large buffer must not wait for a collector
 
 
 def _count(data: bytes, first_bytes: bytes) -> int:

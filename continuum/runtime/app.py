@@ -9,12 +9,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from continuum.core.definitions import Activity, Definition, Registry, Workflow, registry
 from continuum.core.determinism.scan import settle_all
 from continuum.errors import DeterminismError, NodeError
 
+_PACKAGE = str(Path(__file__).parents[1])
 _DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -85,7 +87,8 @@ def _place(error: BaseException) -> str:
         for frame in frames
         if not frame.filename.startswith("<frozen importlib") and frame.filename != importlib.__file__
     ]
-    last = own[-1]
+    user = [frame for frame in own if not frame.filename.startswith(_PACKAGE)]
+    last = (user or own)[-1]
     return f"{last.filename}:{last.lineno}"
 
 

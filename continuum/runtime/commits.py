@@ -19,10 +19,16 @@ ANNOUNCED_MAX = 8  # a group as small as this tells the waiting clients itself, 
 
 
 class Commits:
-    """``settle(flight, written)`` is called for every run of a finished group."""
+    """``settle(flight, written)`` is called for every run of a finished group; ``broken(run, error)`` for one whose
+    step cannot even be told, which must not stop the others."""
 
-    def __init__(self, asking: Asking, settle: Callable[[Flight, bool], None]) -> None:
-        self._asking, self._settle = asking, settle
+    def __init__(
+        self,
+        asking: Asking,
+        settle: Callable[[Flight, bool], None],
+        broken: Callable[[LiveRun, Exception], None],
+    ) -> None:
+        self._asking, self._settle, self._broken = asking, settle, broken
         self._dirty: dict[bytes, LiveRun] = {}
         self._groups = 0
         self.spill = False  # draining: attempts that have not begun go into task rows
@@ -56,9 +62,15 @@ class Commits:
     def _send(self, runs: list[LiveRun]) -> None:
         flights = []
         for run in runs:
+            try:
+                commit, step = run.take(self.spill)
+            except Exception as error:  # noqa: BLE001 - user code may have made anything of it
+                self._broken(run, error)
+                continue
             run.committing = True
-            commit, step = run.take(self.spill)
             flights.append(Flight(run, commit, step, list(run.unsettled)))
+        if not flights:
+            return
         batch = [flight.commit for flight in flights]
         announce = self._groups == 0 and len(batch) <= ANNOUNCED_MAX
         for flight in flights:

@@ -25,7 +25,7 @@ from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release
 from continuum.ports.offload import Completion, Lane, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
-from continuum.runtime.code import Code
+from continuum.runtime.code import DRIFT_S, Code
 from continuum.runtime.commits import Commits
 from continuum.runtime.delivery import deliver
 from continuum.runtime.kin import Kin
@@ -76,7 +76,7 @@ class Engine:
         self._asking = Asking(offload, ports.clock)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
         self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
-        self._commits = Commits(self._asking, self._settle)
+        self._commits = Commits(self._asking, self._settle, self._broken)
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._results = Results(self._asking)
@@ -317,6 +317,13 @@ class Engine:
             self._reload(run)
         else:
             self._touch(run)
+
+    def _broken(self, run: LiveRun, error: Exception) -> None:
+        """What the run did cannot be written: park it, with the reason, and let its neighbours go on."""
+        log.error("the step of run %s cannot be written", run.lease.run_id, exc_info=error)
+        self._drop(run)
+        reason = f"its last step cannot be written: {type(error).__name__}: {error}"
+        self._park(Release(run.lease.run_id, run.lease.token, DRIFT_S, reason))
 
     def _not_written(self, run: LiveRun) -> None:
         """Fenced, ended from outside, or committed before its answer was lost: what the journal has is asked for."""

@@ -197,6 +197,7 @@ def house() -> House:
 def test_an_activity_is_let_out_only_after_the_commit_of_its_event(house: House) -> None:
     house.desks.hold = {Lane.COMMIT}
     house.start(chain, 1)
+    house.advance(0.1)
     assert house.executes() == [] and house.types() == []
     house.desks.hold = set()
     house.settle()

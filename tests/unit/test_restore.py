@@ -254,7 +254,8 @@ def test_a_value_comes_back_as_its_annotation_says(annotation: Any, value: objec
     back = there_and_back(annotation, value)
     assert back == value
     assert type(back) is type(value)
-    assert repr(back) == repr(value)
+    if not isinstance(value, set | frozenset):  # whose order follows the hash of the day
+        assert repr(back) == repr(value)
 
 
 def test_an_int_is_widened_to_float_and_nothing_else_is_converted() -> None:

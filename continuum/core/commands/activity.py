@@ -7,6 +7,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from continuum.core.failure import activity_error
+from continuum.core.options import checked_name
 from continuum.core.pending import CommandFuture, Restore, restored, settle
 from continuum.core.site import site_text
 from continuum.core.step import Dispatch
@@ -22,8 +23,6 @@ from continuum.model.events import (
 if TYPE_CHECKING:
     from continuum.core.call import ActivityCall
     from continuum.core.machine import Machine
-
-KEY_BYTES_MAX = 1000  # it is a column of an index
 
 
 SHORT_TEXT = 10_000  # characters: whatever they are, far below the limit of a payload
@@ -156,11 +155,4 @@ def idempotency_key(call: ActivityCall[Any]) -> str | None:
     if key is None:
         return None
     value = key if isinstance(key, str) else key(*call.args, **call.kwargs)
-    if not isinstance(value, str) or not value:
-        raise TypeError(f"idempotency_key of {call.name} returned {value!r}; it must return a text")
-    if "\x00" in value or len(value.encode(errors="replace")) > KEY_BYTES_MAX:
-        raise ValueError(
-            f"idempotency_key of {call.name} is a text of at most {KEY_BYTES_MAX} bytes without NUL,"
-            f" not {value[:40]!r}...; hash what is longer"
-        )
-    return value
+    return checked_name(f"idempotency_key of {call.name}", value)
