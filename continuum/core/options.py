@@ -83,11 +83,15 @@ def _checked(name: str, value: Any) -> Any:
     if name == "retry" and not isinstance(value, Retry):
         raise TypeError(f"retry is a Retry(...), not {value!r}")
     if name == "queue":
-        return checked_name("queue", value)
+        if not (isinstance(value, str) and value):
+            raise TypeError(f"queue is the name of a queue, not {value!r}")
+        return checked_name(name, value)
     if name == "idempotency_key" and not (value is None or callable(value) or isinstance(value, str)):
         raise TypeError(f"idempotency_key is a callable of the activity's arguments, not {value!r}")
+    if name == "idempotency_key" and value == "":
+        raise ValueError("idempotency_key is a text of at least one character; leave it out for none")
     if name == "idempotency_key" and isinstance(value, str):
-        return checked_name("idempotency_key", value)
+        return checked_name(name, value)
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -98,6 +99,8 @@ def test_after_a_year_a_subscription_continues_as_new_with_what_was_paid() -> No
     for _ in range(PERIODS_A_RUN):
         assert run.state == "suspended"
         run.fire_timer()
-    assert run.state == "continued"
+    first, second = run.chain
+    assert (first[-1].type, run.state) == ("run_continued_as_new", "suspended")
+    [_, paid] = cast("Any", second.args)[0]
+    assert paid == 2 * PERIODS_A_RUN
     assert (len(charged), charged[-1]) == (PERIODS_A_RUN, f"s1 period {2 * PERIODS_A_RUN}")
-    assert run.history[-1].type == "run_continued_as_new"
