@@ -103,4 +103,7 @@ def test_after_a_year_a_subscription_continues_as_new_with_what_was_paid() -> No
     assert (first[-1].type, run.state) == ("run_continued_as_new", "suspended")
     [_, paid] = cast("Any", second.args)[0]
     assert paid == 2 * PERIODS_A_RUN
-    assert (len(charged), charged[-1]) == (PERIODS_A_RUN, f"s1 period {2 * PERIODS_A_RUN}")
+    last = 2 * PERIODS_A_RUN
+    assert charged[-2:] == [f"s1 period {last}", f"s1 period {last + 1}"], (
+        "the successor goes on where it was"
+    )
