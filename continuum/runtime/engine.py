@@ -34,6 +34,7 @@ from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
 from continuum.runtime.reading import LeaseScan, Loading, Reading
+from continuum.runtime.releasing import Releasing
 from continuum.runtime.results import Results
 from continuum.runtime.role import Ports, log
 from continuum.runtime.snapshots import Snapshots, history_of
@@ -48,9 +49,6 @@ from continuum.wire.messages import (
     WorkerReady,
 )
 from continuum.wire.post import Peer
-
-EVICT_S = 5.0
-RELEASES_MAX = 1000
 
 
 class Engine:
@@ -83,14 +81,20 @@ class Engine:
         touch, look, now_us = self._commits.touch, self._reading.want, self._ownership.now_us
         self._attempts = Attempts(ports, self._runs, self._crew, touch, now_us, self._results, look)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
-        self._evict_at = ports.clock.monotonic() + EVICT_S
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
-        self._releases: list[Release] = []
-        self._releasing = False
         self._outgoing = Outgoing(ports, str(owner))
         self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
         self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._scanned)
         self._draining = False
+        self._releasing = Releasing(
+            self._asking,
+            ports.clock,
+            self._limits,
+            self._runs,
+            self._attempts,
+            self._drop,
+            self._outgoing.runs_due,
+        )
         self._retired = False
         self._asked_to_retire = False
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
@@ -146,10 +150,10 @@ class Engine:
         self._loading.tick()
         self._reading.tick()
         if self._draining:
-            self._give_back()
+            self._releasing.give_back_idle()
+            self._retire()
         self._commits.tick()
-        self._evict()
-        self._send_releases()
+        self._releasing.tick()
         self._outgoing.tick(self._free if self._ownership.live else None)
 
     def wake_at(self) -> float:
@@ -159,7 +163,7 @@ class Engine:
             self._attempts.wake_at(),
             self._outgoing.announce_at(),
             self._scan.wake_at(),
-            self._evict_at,
+            self._releasing.wake_at(),
         )
 
     def drain(self) -> None:
@@ -237,7 +241,7 @@ class Engine:
 
     def _park(self, release: Release) -> None:
         log.error("run %s is parked for %g s: %s", release.run_id, release.due_in_s, release.attention)
-        self._releases.append(release)
+        self._releasing.add(release)
 
     # -- arrivals
 
@@ -353,65 +357,18 @@ class Engine:
         else:
             self._attempts.placement.forget(run.id)
 
-    # -- runs go
+    # -- the end
 
-    def _give_back(self) -> None:
-        """Draining: give back every run of which nothing is under way here (L7)."""
-        for run in list(self._runs.values()):
-            if self._is_idle(run):
-                self._release(run, None if run.machine.parked or run.rows else 0.0)
-        done = not self._runs and not self._releases and not self._releasing
-        if done and self._loading.idle and self._commits.idle and not self._asked_to_retire:
+    def _retire(self) -> None:
+        """Draining: when nothing is left, say that this owner is gone."""
+        idle = self._loading.idle and self._commits.idle and self._releasing.idle
+        if not self._runs and idle and not self._asked_to_retire:
             self._asked_to_retire = True
             owner = self._ownership.owner
             self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.retire([owner]), self._on_retired)
 
     def _on_retired(self, _: object) -> None:
         self._retired = True
-
-    def _evict(self) -> None:
-        """Give back runs that rest: those that rested long, and more if there are too many."""
-        now = self._clock.monotonic()
-        excess = len(self._runs) - self._limits.runs_max * 9 // 10
-        if self._releasing or (now < self._evict_at and excess <= 0):
-            return
-        self._evict_at = now + EVICT_S
-        since = now if excess > 0 else now - self._limits.parked_s
-        resting = [run for run in self._runs.values() if run.touched_at <= since and self._rests(run)]
-        resting.sort(key=lambda run: run.touched_at)
-        for index, run in enumerate(resting):
-            if index >= excess and run.touched_at > now - self._limits.parked_s:
-                return
-            self._release(run, None)
-
-    def _rests(self, run: LiveRun) -> bool:
-        return run.machine.parked and self._is_idle(run)
-
-    def _is_idle(self, run: LiveRun) -> bool:
-        busy = run.committing or run.dirty or run.evicting or bool(run.unsettled)
-        return not busy and self._attempts.idle(run)
-
-    def _release(self, run: LiveRun, due_in_s: float | None) -> None:
-        run.evicting = True
-        seen = run.machine.inbox.unread()
-        self._releases.append(Release(run.lease.run_id, run.lease.token, due_in_s, seen=seen))
-
-    def _send_releases(self) -> None:
-        if not self._releases or self._releasing:
-            return
-        batch, self._releases = self._releases[:RELEASES_MAX], self._releases[RELEASES_MAX:]
-        self._releasing = True
-        self._asking.ask(
-            Lane.LEASE, lambda desk: desk.journal.release(batch), lambda _: self._released(batch)
-        )
-
-    def _released(self, batch: Sequence[Release]) -> None:
-        self._releasing = False
-        for release in batch:
-            run = self._runs.get(release.run_id.bytes)
-            if run is not None and run.lease.token == release.token:
-                self._drop(run)
-        self._outgoing.runs_due()
 
     @property
     def _free(self) -> int:

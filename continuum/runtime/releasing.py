@@ -1,0 +1,97 @@
+"""Runs that an engine gives back: those that rest, those without their code, and, while it drains, all (L7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from continuum.ports.clock import Clock
+from continuum.ports.journal import Release
+from continuum.ports.offload import Lane
+from continuum.runtime.asking import Asking
+from continuum.runtime.attempts import Attempts
+from continuum.runtime.limits import EngineLimits
+from continuum.runtime.live import LiveRun
+
+EVICT_S = 5.0
+RELEASES_MAX = 1000
+
+
+class Releasing:
+    """``gone(run)`` is called for each of the engine's ``runs`` whose lease was given back, and ``told()`` after each
+    batch. One batch is under way at a time."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        clock: Clock,
+        limits: EngineLimits,
+        runs: dict[bytes, LiveRun],
+        attempts: Attempts,
+        gone: Callable[[LiveRun], None],
+        told: Callable[[], None],
+    ) -> None:
+        self._asking, self._clock, self._limits = asking, clock, limits
+        self._runs, self._attempts, self._gone, self._told = runs, attempts, gone, told
+        self._waiting: list[Release] = []
+        self._busy = False
+        self._evict_at = clock.monotonic() + EVICT_S
+
+    @property
+    def idle(self) -> bool:
+        return not self._waiting and not self._busy
+
+    def add(self, release: Release) -> None:
+        """Give back a run that never was among the engine's runs, or is not any more."""
+        self._waiting.append(release)
+
+    def give_back_idle(self) -> None:
+        """Draining: give back every run of which nothing is under way here."""
+        for run in list(self._runs.values()):
+            if self._is_idle(run):
+                self._give_back(run, None if run.machine.parked or run.rows else 0.0)
+
+    def tick(self) -> None:
+        self._evict()
+        if not self._waiting or self._busy:
+            return
+        batch, self._waiting = self._waiting[:RELEASES_MAX], self._waiting[RELEASES_MAX:]
+        self._busy = True
+        self._asking.ask(Lane.LEASE, lambda desk: desk.journal.release(batch), lambda _: self._done(batch))
+
+    def wake_at(self) -> float:
+        return self._evict_at
+
+    def _evict(self) -> None:
+        """Give back runs that rest: those that rested long, and more if there are too many."""
+        now = self._clock.monotonic()
+        excess = len(self._runs) - self._limits.runs_max * 9 // 10
+        if self._busy or (now < self._evict_at and excess <= 0):
+            return
+        self._evict_at = now + EVICT_S
+        since = now if excess > 0 else now - self._limits.parked_s
+        resting = [run for run in self._runs.values() if run.touched_at <= since and self._rests(run)]
+        resting.sort(key=lambda run: run.touched_at)
+        for index, run in enumerate(resting):
+            if index >= excess and run.touched_at > now - self._limits.parked_s:
+                return
+            self._give_back(run, None)
+
+    def _rests(self, run: LiveRun) -> bool:
+        return run.machine.parked and self._is_idle(run)
+
+    def _is_idle(self, run: LiveRun) -> bool:
+        busy = run.committing or run.dirty or run.evicting or bool(run.unsettled)
+        return not busy and self._attempts.idle(run)
+
+    def _give_back(self, run: LiveRun, due_in_s: float | None) -> None:
+        run.evicting = True
+        seen = run.machine.inbox.unread()
+        self._waiting.append(Release(run.lease.run_id, run.lease.token, due_in_s, seen=seen))
+
+    def _done(self, batch: Sequence[Release]) -> None:
+        self._busy = False
+        for release in batch:
+            run = self._runs.get(release.run_id.bytes)
+            if run is not None and run.lease.token == release.token:
+                self._gone(run)
+        self._told()
