@@ -40,7 +40,7 @@ class SideEffect(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ActivityScheduled(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Attempt 1 of an activity. ``crew`` is the set of workers that may have it (see runtime/recovery)."""
+    """Attempt 1 of an activity. ``crew`` is the set of workers that may have it (see runtime/attempts)."""
 
     activity: str
     args: bytes

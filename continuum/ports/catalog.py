@@ -11,7 +11,6 @@ import msgspec
 from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import RunSeed, RunState
-from continuum.ports.journal import Lease
 
 
 class Inserted(msgspec.Struct, frozen=True, array_like=True):
@@ -142,6 +141,3 @@ class Catalog(Protocol):
         """Forget the versions that are neither pinned by a live run nor loaded by a live engine; return these
         (workflow, version_hash), sorted (D6)."""
         ...
-
-
-__all__ = ["Cancelled", "Catalog", "Ending", "Inserted", "Lease", "RunRow", "Signalled", "VersionRow"]

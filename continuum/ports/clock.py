@@ -1,8 +1,7 @@
-"""Time and randomness, as a role gets them: it asks nothing else for either."""
+"""Time, as a role gets it: it asks nothing else for it."""
 
 from __future__ import annotations
 
-from random import Random
 from typing import Protocol
 
 
@@ -10,6 +9,3 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds of a clock that never goes back; its zero means nothing."""
         ...
-
-
-__all__ = ["Clock", "Random"]

@@ -207,9 +207,6 @@ class Attempts:
                 run.clear_row(outcome.seq)
         return self._apply(run, outcome, retryable=True)
 
-    def disown(self, worker: Peer, message: Finished) -> None:
-        self._disowned[worker].append(message.key)
-
     def settle(self, run: LiveRun, keys: Iterable[Key]) -> None:
         """These results are committed."""
         for key in keys:

@@ -32,8 +32,6 @@ class Commits:
         self._dirty: dict[bytes, LiveRun] = {}
         self._groups = 0
         self.spill = False  # draining: attempts that have not begun go into task rows
-        self.commits = 0
-        self.runs_committed = 0
 
     @property
     def idle(self) -> bool:
@@ -84,8 +82,6 @@ class Commits:
 
     def _done(self, flights: list[Flight], written: set[UUID]) -> None:
         self._groups -= 1
-        self.commits += 1
-        self.runs_committed += len(written)
         for flight in flights:
             flight.run.committing = False
             self._settle(flight, flight.commit.run_id in written)

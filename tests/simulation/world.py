@@ -35,7 +35,7 @@ from continuum.runtime.router import Router
 from continuum.runtime.timer import Timer
 from continuum.runtime.worker import Worker
 from continuum.wire.messages import Execute, Finished, Key
-from continuum.wire.post import Peer, Post
+from continuum.wire.post import Post
 
 EPOCH = 1_800_000_000.0
 NAMES = ("router", "timer", "dispatcher", "engine-1", "engine-2", "worker-1", "worker-2")
@@ -378,6 +378,3 @@ class World:
 
 def _deaths(crew: str) -> int:
     return int(crew.partition(":")[2])
-
-
-__all__ = ["BOOT", "EPOCH", "NAMES", "Clock", "Peer", "Process", "World"]
