@@ -56,10 +56,22 @@ def statement(name: str) -> bytes:
     return (_QUERIES / f"{name}.sql").read_bytes()
 
 
+_REMEDIES: tuple[tuple[type[Exception], str], ...] = (
+    (psycopg.errors.DiskFull, "; nothing was changed: free space on the database's disk"),
+    (
+        psycopg.errors.InsufficientPrivilege,
+        "; nothing was changed: connect as the role that owns the schema, or have it granted to this one",
+    ),
+)
+
+
 def reason_of(error: Exception) -> str:
-    """Return what the database said, in one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
+    """Return what the database said, in one line, and what to do where only people can do it."""
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    text = " ".join((said or str(error)).split()) or type(error).__name__
+    text = text if len(text) <= 300 else text[:297] + "..."
+    remedy = next((remedy for kind, remedy in _REMEDIES if isinstance(error, kind)), "")
+    return text + remedy
 
 
 def connect(url: str, application_name: str) -> psycopg.Connection[Row]:
