@@ -278,13 +278,18 @@ class Swim:
         for address, number in nacks:
             self._send(address, Nack(number))
         for probe in unanswered:
-            self._ask_others(probe)
+            self._ask_again(probe)
         for probe in failed:
             self.awareness.on_unanswered(probe.asked, probe.nacks)
             self._roster.suspect(now, probe.name, probe.epoch)
 
-    def _ask_others(self, probe: Probe) -> None:
+    def _ask_again(self, probe: Probe) -> None:
+        """Through others, and once more directly, as memberlist does over TCP: one lost message is no suspicion."""
         roster = self._roster
+        member = roster.members.get(probe.name)
+        if member is None:
+            return
+        self._ping(probe.number, member)
         for name in roster.here.sample(self._random, self.timing.indirect, without=(probe.name,)):
             probe.asked += 1
             request = PingRequest(probe.number, probe.name, self._rumors(probe.name))
