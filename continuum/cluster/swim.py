@@ -157,7 +157,8 @@ class Swim:
         """Do what is due. It may be called at any time."""
         self._forgive(now)
         self._roster.expire(now)
-        self._tend_probes(now)
+        if now >= self._probes.wake_at:
+            self._tend_probes(now)
         if now >= self._probe_at:
             self._probe_next(now)
         if now >= self._gossip_at:
@@ -181,7 +182,7 @@ class Swim:
             self._upkeep_at,
             self._probes.wake_at,
             roster.suspicion_at,
-            self._gossip_at if self._has_news() else math.inf,
+            self._gossip_at if self._roster.has_news else math.inf,
         )
 
     def _take(self) -> list[Directive]:
@@ -250,7 +251,8 @@ class Swim:
             self._ping(number, target)
 
     def _on_sync(self, now: float, sender: str, sync: Sync) -> None:
-        is_newcomer = not self._roster.here  # what it hears now everybody else knows already
+        # What a newcomer is told when it joins everybody else knows already.
+        is_newcomer = not sync.answer and not self._roster.here
         for claim in sync.claims:
             self._roster.learn(now, claim, sender, synced=True, quiet=is_newcomer)
         if sync.answer and self._answers < ANSWERS_MAX:
@@ -290,10 +292,10 @@ class Swim:
         if member is None:
             return
         self._ping(probe.number, member)
-        for name in roster.here.sample(self._random, self.timing.indirect, without=(probe.name,)):
+        for helper in roster.helpers(self.timing.indirect, without=probe.name):
             probe.asked += 1
             request = PingRequest(probe.number, probe.name, self._rumors(probe.name))
-            self._send(roster.members[name].address, request)
+            self._send(helper.address, request)
 
     def _probe_next(self, now: float) -> None:
         self._probe_at = now + self.timing.probe_s * self.awareness.factor
@@ -321,7 +323,7 @@ class Swim:
     def _gossip(self, now: float) -> None:
         roster = self._roster
         self._answers = 0
-        if not self._has_news():
+        if not self._roster.has_news:
             self._gossip_at = now  # the next news leaves at once
             return
         self._gossip_at = now + self.timing.gossip_s
@@ -329,17 +331,13 @@ class Swim:
             del roster.urgent[name]
             self._probe(now, name)
         self._pull_stale()
-        if not roster.rumors and not roster.news:
+        if not roster.rumors.names and not roster.news.names:
             return
         for name in roster.here.sample(self._random, self.timing.gossip_to):
             self._gossip_with(name)
         for name in roster.dead.sample(self._random, 1):
             if not self._is_long_dead(now, roster.members[name]):
                 self._gossip_with(name)
-
-    def _has_news(self) -> bool:
-        roster = self._roster
-        return bool(roster.rumors or roster.news or roster.urgent or roster.stale)
 
     def _gossip_with(self, name: str) -> None:
         member = self._roster.members[name]
@@ -377,16 +375,14 @@ class Swim:
     def _rumors(self, names: str, accusation: Claim | None = None) -> list[Claim]:
         """Return what fits into one datagram, the accusation first."""
         roster = self._roster
-        room = self.timing.datagram_bytes - ENVELOPE_BYTES - len(names.encode())
-        first: list[Claim] = []
-        if accusation is not None:
-            first.append(accusation)
-            room -= encoded_bytes(accusation)
-        if not roster.rumors and not roster.news:
+        first = [] if accusation is None else [accusation]
+        if not roster.rumors.names and not roster.news.names:
             return first
+        room = self.timing.datagram_bytes - ENVELOPE_BYTES - len(names.encode())
+        room -= sum(map(encoded_bytes, first))
         limit = self.timing.retransmits(roster.size)
         rumors, room = roster.rumors.take(room, limit, RUMORS_MAX - len(first))
-        if roster.news:
+        if roster.news.names:
             news, _ = roster.news.take(room, limit, RUMORS_MAX - len(first) - len(rumors))
             rumors += news
         return first + rumors if first else rumors
