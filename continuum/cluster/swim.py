@@ -33,6 +33,7 @@ from continuum.cluster.messages import (
     PULL_MAX,
     RUMORS_MAX,
     Ack,
+    Answer,
     Claim,
     Gossip,
     GossipMessage,
@@ -86,6 +87,7 @@ class Swim:
         self._probes = Probes(random.randrange(1 << 31))
         self._seeds: list[str] = []
         self._answers = 0
+        self._has_joined = False  # somebody has told this node all that it knows
         self._probe_at = now + random.random() * timing.probe_s
         self._gossip_at = now
         self._sync_at = now + random.random() * timing.sync_s
@@ -102,7 +104,8 @@ class Swim:
         return self._roster.ignored
 
     def join(self, now: float, addresses: Sequence[str]) -> list[Directive]:
-        """Exchange the full state with each address, again and again while this node knows no other member."""
+        """Exchange the full state with each address; with one of them again and again until somebody answers, and
+        whenever no other member is left."""
         for address in addresses:
             if address != self.me.address and address not in self._seeds and len(self._seeds) < SEEDS_MAX:
                 self._seeds.append(address)
@@ -149,6 +152,9 @@ class Swim:
                 self._on_sync(now, sender, message)
             case Pull():
                 self._on_pull(sender, message)
+            case Answer():
+                for claim in message.claims:
+                    self._roster.learn(now, claim, sender, synced=True)
             case _:
                 assert_never(message)
         return self._take()
@@ -255,7 +261,9 @@ class Swim:
         is_newcomer = not sync.answer and not self._roster.here
         for claim in sync.claims:
             self._roster.learn(now, claim, sender, synced=True, quiet=is_newcomer)
-        if sync.answer and self._answers < ANSWERS_MAX:
+        if not sync.answer:
+            self._has_joined = True
+        elif self._answers < ANSWERS_MAX:
             self._answers += 1
             self._sync(sender, answer=False)
 
@@ -263,7 +271,7 @@ class Swim:
         members = self._roster.members
         known = [members[name] for name in pull.names if name in members]
         for claims in state_of(known, self._roster.accusers()):
-            self._send(sender, Sync(False, claims))
+            self._send(sender, Answer(claims))
 
     # What time brings
 
@@ -304,7 +312,7 @@ class Swim:
         name = self._roster.round.next()
         if name is not None:
             self._probe(now, name)
-        elif self._seeds:
+        if self._seeds and (name is None or not self._has_joined):
             self._sync(self._random.choice(self._seeds), answer=True)
 
     def _probe(self, now: float, name: str) -> None:

@@ -11,6 +11,7 @@ from continuum.cluster.messages import (
     COUNT_MAX,
     RUMORS_MAX,
     Ack,
+    Answer,
     Claim,
     Gossip,
     GossipMessage,
@@ -34,6 +35,7 @@ MESSAGES: list[GossipMessage] = [
     Gossip([CLAIM, CLAIM]),
     Sync(True, [CLAIM]),
     Pull(["a", "b"]),
+    Answer([CLAIM]),
 ]
 
 

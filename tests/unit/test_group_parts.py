@@ -26,8 +26,8 @@ def test_health_stays_between_well_and_its_worst(events: list[str]) -> None:
                 awareness.on_answered()
                 assert awareness.score == max(before - 1, 0)
             case "unanswered":
-                awareness.on_unanswered(3, 1)
-                assert awareness.score == min(before + 2, 8)
+                awareness.on_unanswered(3, 0)
+                assert awareness.score == min(before + 3, 8)
             case "accused":
                 awareness.on_accused()
             case _:
@@ -36,9 +36,9 @@ def test_health_stays_between_well_and_its_worst(events: list[str]) -> None:
         assert awareness.factor == awareness.score + 1
 
 
-def test_a_failed_probe_is_the_targets_fault_when_all_helpers_answer_and_ours_when_there_are_none() -> None:
+def test_a_failed_probe_is_the_targets_fault_when_a_helper_answers_and_ours_when_none_does() -> None:
     awareness = Awareness(8)
-    awareness.on_unanswered(3, 3)
+    awareness.on_unanswered(3, 1)
     assert awareness.score == 0
     awareness.on_unanswered(0, 0)
     assert awareness.score == 1
