@@ -6,7 +6,7 @@ All of it in virtual time, so that a busy machine changes no figure; only ``cost
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,13 +38,7 @@ class Job:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> dict[str, Any]:
-        function = {
-            "detection": detection,
-            "talk": talk,
-            "loss": loss,
-            "healing": healing,
-            "cost": cost,
-        }[self.what]
+        function = _MEASUREMENTS[self.what]
         return {**self.arguments, **function(**self.arguments)}
 
 
@@ -160,3 +154,12 @@ def _rates(net: Network, before: tuple[int, int], size: int, seconds: float) -> 
 
 def _rounded(values: Iterable[float]) -> list[float]:
     return [round(value, 2) for value in values]
+
+
+_MEASUREMENTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "detection": detection,
+    "talk": talk,
+    "loss": loss,
+    "healing": healing,
+    "cost": cost,
+}

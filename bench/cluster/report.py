@@ -1,0 +1,123 @@
+"""The results as Markdown tables, and their place in the page that explains them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bench.figures import percentile
+
+BEGIN, END = "<!-- tables: python -m bench.cluster -->", "<!-- end of tables -->"
+_ENDS = {"power": "power cut", "kill -9": "`kill -9`"}
+_TIMINGS = {"local": "", "memberlist": ", memberlist's LAN parameters"}
+
+
+def tables(results: dict[str, list[dict[str, Any]]]) -> str:
+    """All tables, each with its title."""
+    parts = {
+        "detection": (
+            "**Seconds from the end of a host**",
+            ("hosts", "end", "deaths", "suspected p50", "first verdict p50", "all know p50", "p95", "max"),
+            (_detection(each) for each in _sorted(results.get("detection", []))),
+        ),
+        "talk": (
+            "**What a host sends, no loss**",
+            ("hosts", "meanwhile", "messages/s", "bytes/s"),
+            (_talk(each) for each in _sorted(results.get("talk", []))),
+        ),
+        "loss": (
+            "**Wrong suspicions and verdicts, while all hosts live**",
+            (
+                "hosts",
+                "loss",
+                "virtual time",
+                "suspected, per host and minute",
+                "hosts declared dead",
+                "verdicts",
+                "messages/s",
+                "bytes/s",
+            ),
+            (_loss(each) for each in _sorted(results.get("loss", []))),
+        ),
+        "healing": (
+            "**After a partition of one minute heals**",
+            ("hosts", "parts", "all agree after", "kilobytes sent per host"),
+            (_healing(each) for each in _sorted(results.get("healing", []))),
+        ),
+        "cost": (
+            "**Processor time of a message** (decoding, membership and its ticks, encoding, simulated network)",
+            ("hosts", "microseconds"),
+            ((_count(each["size"]), f"{each['us_per_message']:.0f}") for each in results.get("cost", [])),
+        ),
+    }
+    return "\n\n".join(
+        f"{title}\n\n{_table(head, rows)}" for name, (title, head, rows) in parts.items() if results.get(name)
+    )
+
+
+def with_tables(page: str, results: dict[str, list[dict[str, Any]]]) -> str:
+    """Return the page with new tables between its two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}"
+
+
+def _detection(each: dict[str, Any]) -> Sequence[str]:
+    known = each["all_s"]
+    return (
+        _count(each["size"]) + _TIMINGS[each.get("timing", "local")],
+        _ENDS[each["end"]],
+        str(len(known)),
+        f"{percentile(each['suspected_s'], 50):.2f}",
+        f"{percentile(each['first_s'], 50):.2f}",
+        *(f"{percentile(known, share):.2f}" for share in (50, 95, 100)),
+    )
+
+
+def _talk(each: dict[str, Any]) -> Sequence[str]:
+    publish_s = each.get("publish_s")
+    return (
+        _count(each["size"]) + _TIMINGS[each.get("timing", "local")],
+        "nothing happens" if publish_s is None else f"each publishes 50 bytes every {publish_s:.0f} s",
+        f"{each['messages_per_host_s']:.1f}",
+        _count(each["bytes_per_host_s"]),
+    )
+
+
+def _loss(each: dict[str, Any]) -> Sequence[str]:
+    return (
+        _count(each["size"]),
+        f"{each['loss']:.0%}",
+        f"{each['seconds']:.0f} s",
+        f"{each['suspicions_per_host_minute']:.2f}",
+        _count(each["victims"]),
+        f"{_count(each['verdicts'])} of {_count(each['size'] * (each['size'] - 1))} pairs",
+        f"{each['messages_per_host_s']:.1f}",
+        _count(each["bytes_per_host_s"]),
+    )
+
+
+def _healing(each: dict[str, Any]) -> Sequence[str]:
+    converged = each["converged_s"]
+    return (
+        _count(each["size"]),
+        f"{_count(each['size'] - each['minority'])} and {_count(each['minority'])}",
+        "not within two minutes" if converged is None else f"{converged:.1f} s",
+        f"{each['kilobytes_per_host']:.0f}",
+    )
+
+
+def _sorted(results: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    def key(each: dict[str, Any]) -> tuple[Any, ...]:
+        return (each.get("timing", "local"), each["size"], each.get("loss", 0), -each.get("minority", 0))
+
+    return sorted(results, key=key)
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
