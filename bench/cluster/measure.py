@@ -106,7 +106,8 @@ def loss(size: int, loss: float, seconds: float) -> dict[str, Any]:
 
 
 def healing(size: int, cut_s: float, minority: int) -> dict[str, Any]:
-    """Cut the network in two until each part has given the other up, then heal it: seconds until all agree again."""
+    """Cut the network in two until each part has given the other up, then heal it: seconds until 999 of
+    1,000 views of one host of another are right again, and until all are."""
     net = Network(size)
     hosts = [host.name for host in net.grown(size)]
     net.run(5.0)
@@ -119,13 +120,14 @@ def healing(size: int, cut_s: float, minority: int) -> dict[str, Any]:
         if host.node is not None
     )
     net.heal()
-    healed = net.now
-    before = _sent(net)
-    converged = net.run(LIMIT_S, net.agree)
-    seconds = net.now - healed
+    healed, before, every_s = net.now, _sent(net), 0.1 if size <= 100 else 0.5
+    nearly = net.run(LIMIT_S, lambda: net.errors() <= size * (size - 1) // 1000, every_s)
+    nearly_s = net.now - healed
+    agreed = net.run(LIMIT_S - nearly_s, net.agree, every_s)
     return {
         "apart": apart,
-        "converged_s": round(seconds, 1) if converged else None,
+        "nearly_s": round(nearly_s, 1) if nearly else None,
+        "all_s": round(net.now - healed, 1) if agreed else None,
         "kilobytes_per_host": round((_sent(net)[1] - before[1]) / size / 1000, 1),
     }
 

@@ -1,4 +1,4 @@
-"""The results as Markdown tables, and their place in the page that explains them."""
+"""The results as Markdown tables and plots, and the tables' place in the page that explains them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.figures import percentile
+from bench.plots import Axis, line_plot
 
 BEGIN, END = "<!-- tables: python -m bench.cluster -->", "<!-- end of tables -->"
 _ENDS = {"power": "power cut", "kill -9": "`kill -9`"}
@@ -40,8 +41,8 @@ def tables(results: dict[str, list[dict[str, Any]]]) -> str:
             (_loss(each) for each in _sorted(results.get("loss", []))),
         ),
         "healing": (
-            "**After a partition of one minute heals**",
-            ("hosts", "parts", "all agree after", "kilobytes sent per host"),
+            "**After a partition of half a minute heals**",
+            ("hosts", "parts", "99.9% of views right after", "all after", "kilobytes sent per host"),
             (_healing(each) for each in _sorted(results.get("healing", []))),
         ),
         "cost": (
@@ -60,6 +61,42 @@ def with_tables(page: str, results: dict[str, list[dict[str, Any]]]) -> str:
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}"
+
+
+def plots(results: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """The drawings by the name of their file; none of what was not measured."""
+    drawings = {}
+    detections = [each for each in _sorted(results.get("detection", [])) if "timing" not in each]
+    if detections:
+        shares = range(5, 101, 5)
+        drawings["cluster-detection.svg"] = line_plot(
+            "All hosts know that one is gone",
+            Axis("seconds after its end", [0, 1, 2, 3, 4]),
+            "% of the deaths",
+            {
+                f"{_count(each['size'])} hosts, {each['end']}": tuple(
+                    (percentile(each["all_s"], share), float(share)) for share in shares
+                )
+                for each in detections
+                if each["end"] == "power" or each["size"] == 100
+            },
+        )
+    losses = _sorted(results.get("loss", []))
+    if losses:
+        drawings["cluster-messages.svg"] = line_plot(
+            "What a host sends while messages are lost",
+            Axis("% lost", [0, 5, 10, 25]),
+            "messages/s",
+            {
+                f"{_count(size)} hosts": [
+                    (100 * each["loss"], each["messages_per_host_s"])
+                    for each in losses
+                    if each["size"] == size
+                ]
+                for size in sorted({each["size"] for each in losses})
+            },
+        )
+    return drawings
 
 
 def _detection(each: dict[str, Any]) -> Sequence[str]:
@@ -98,11 +135,13 @@ def _loss(each: dict[str, Any]) -> Sequence[str]:
 
 
 def _healing(each: dict[str, Any]) -> Sequence[str]:
-    converged = each["converged_s"]
     return (
         _count(each["size"]),
         f"{_count(each['size'] - each['minority'])} and {_count(each['minority'])}",
-        "not within two minutes" if converged is None else f"{converged:.1f} s",
+        *(
+            "not within two minutes" if each[name] is None else f"{each[name]:.1f} s"
+            for name in ("nearly_s", "all_s")
+        ),
         f"{each['kilobytes_per_host']:.0f}",
     )
 

@@ -216,6 +216,8 @@ class Swim:
 
     def _meet(self, now: float, sender: str, ping: Ping) -> None:
         """Somebody lives under that name. If it is not known as such, ask it who it is."""
+        alive = Claim(ping.source, Status.ALIVE, ping.epoch, ping.incarnation)
+        self._roster.learn(now, alive, sender)
         held = self._roster.members.get(ping.source)
         if held is not None and held.epoch > ping.epoch and self._is_long_dead(now, held):
             # A later life that is over, or that never was: the earlier one is the one that talks.
@@ -326,7 +328,8 @@ class Swim:
     def _ping(self, number: int, member: Member) -> None:
         accusation = self._roster.accusation(member.name, member.epoch)  # Lifeguard §3.3: buddy system
         rumors = self._rumors(member.name + self.me.name, accusation)
-        self._send(member.address, Ping(number, member.name, self.me.name, self.me.epoch, rumors))
+        me = self._roster.me
+        self._send(member.address, Ping(number, member.name, me.name, me.epoch, me.incarnation, rumors))
 
     def _gossip(self, now: float) -> None:
         roster = self._roster
