@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.figures import percentile
+from bench.figures import Curve, percentile
 from bench.plots import Axis, line_plot
 
 BEGIN, END = "<!-- tables: python -m bench.cluster -->", "<!-- end of tables -->"
@@ -65,7 +65,7 @@ def with_tables(page: str, results: dict[str, list[dict[str, Any]]]) -> str:
 
 def plots(results: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
     """The drawings by the name of their file; none of what was not measured."""
-    drawings = {}
+    drawings: dict[str, str] = {}
     detections = [each for each in _sorted(results.get("detection", [])) if "timing" not in each]
     if detections:
         shares = range(5, 101, 5)
@@ -88,15 +88,17 @@ def plots(results: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
             Axis("% lost", [0, 5, 10, 25]),
             "messages/s",
             {
-                f"{_count(size)} hosts": [
-                    (100 * each["loss"], each["messages_per_host_s"])
-                    for each in losses
-                    if each["size"] == size
-                ]
+                f"{_count(size)} hosts": _by_loss(losses, size)
                 for size in sorted({each["size"] for each in losses})
             },
         )
     return drawings
+
+
+def _by_loss(losses: list[dict[str, Any]], size: int) -> Curve:
+    return tuple(
+        (100.0 * each["loss"], float(each["messages_per_host_s"])) for each in losses if each["size"] == size
+    )
 
 
 def _detection(each: dict[str, Any]) -> Sequence[str]:
