@@ -48,7 +48,7 @@ def plan(*, is_quick: bool) -> list[Job]:
             Job("detection", {"size": size, "kills": kills[size], "end": end}) for size in (1000, 100, 10)
         ]
     jobs += [Job("loss", {"size": 10, "loss": loss, "seconds": 600.0}) for loss in LOSSES]
-    jobs += [Job("talk", {"size": size, "seconds": 30.0}) for size in (1000, 100, 10)]
+    jobs += [Job("talk", {"size": size, "seconds": 60.0}) for size in (1000, 100, 10)]
     jobs += [Job("talk", {"size": size, "seconds": 20.0, "publish_s": 5.0}) for size in (100, 10)]
     jobs.append(Job("detection", {"size": 100, "kills": 50, "end": "power", "timing": "memberlist"}))
     jobs.append(Job("talk", {"size": 100, "seconds": 60.0, "timing": "memberlist"}))

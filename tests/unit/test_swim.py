@@ -162,12 +162,15 @@ def test_a_ping_for_an_earlier_owner_of_the_address_is_not_answered() -> None:
 
 
 def test_a_node_that_was_stopped_for_a_minute_blames_nobody_for_it() -> None:
-    node = swim("a", "b", "c")
-    gossip(node, about("a", Status.SUSPECT, "b"), now=0.01)
-    node.tick(0.02)
+    """Neither the suspect, though all have confirmed it, nor the member whose answer it could not hear."""
+    node = swim("a", "b", "c", "d", "e")
+    gossip(node, *(about("a", Status.SUSPECT, accuser) for accuser in "bcde"), now=0.01)
+    node.hint_lost(0.02, "b")
     assert news(node.tick(60.0)) == []
     assert node.members["a"].status == Status.SUSPECT
+    assert node.members["b"].status == Status.ALIVE
     assert node.awareness.score == 1
+    assert Died("a", 1) in [each for _, each in run(node, 60.0, 65.0)]
 
 
 # Suspicion and refutation
