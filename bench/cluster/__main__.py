@@ -41,8 +41,9 @@ def plan(*, is_quick: bool) -> list[Job]:
     kills = {10: 200, 100: 100, 1000: 10}
     jobs = [Job("loss", {"size": 1000, "loss": loss, "seconds": 30.0}) for loss in reversed(LOSSES)]
     jobs += [Job("loss", {"size": 100, "loss": loss, "seconds": 600.0}) for loss in reversed(LOSSES)]
-    jobs += [Job("healing", {"size": size, "cut_s": 30.0, "minority": size // 2}) for size in (1000, 100, 10)]
-    jobs += [Job("healing", {"size": size, "cut_s": 30.0, "minority": 1}) for size in (1000, 100, 10)]
+    # Two halves of 1,000 would tell each other 500,000 deaths and as many returns: a tenth of it says the same.
+    parts = ((1000, 100), (100, 50), (10, 5), (1000, 1), (100, 1), (10, 1))
+    jobs += [Job("healing", {"size": size, "cut_s": 30.0, "minority": minority}) for size, minority in parts]
     for end in ("power", "kill -9"):
         jobs += [
             Job("detection", {"size": size, "kills": kills[size], "end": end}) for size in (1000, 100, 10)
