@@ -59,13 +59,14 @@ def plan(*, is_quick: bool) -> list[Job]:
 def main() -> int:
     options = _options()
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100)
-    results: Results = json.loads(LATEST.read_text()) if LATEST.is_file() and not options.quick else {}
     jobs = [job for job in plan(is_quick=options.quick) if not options.only or job.what in options.only]
     try:
-        _measure(jobs, results, options.processes, console)
+        fresh = _measured(jobs, options.processes, console)
     except KeyboardInterrupt:
         console.print("bench.cluster: stopped; nothing was written")
         return 130
+    kept: Results = json.loads(LATEST.read_text()) if LATEST.is_file() and not options.quick else {}
+    results = {**kept, **fresh}
     console.print(tables(results))
     if not options.quick:
         LATEST.write_text(json.dumps(results, indent=1) + "\n")
@@ -77,8 +78,8 @@ def main() -> int:
     return 0
 
 
-def _measure(jobs: list[Job], results: Results, processes: int, console: Console) -> None:
-    """Put the results of ``jobs`` in place of earlier ones of the same kind."""
+def _measured(jobs: list[Job], processes: int, console: Console) -> Results:
+    """Run the jobs; they take the place of earlier results of the same kind."""
     began = time.monotonic()
     fresh: Results = {}
     with ProcessPoolExecutor(processes) as pool:
@@ -88,7 +89,7 @@ def _measure(jobs: list[Job], results: Results, processes: int, console: Console
             console.print(
                 f"{number}/{len(jobs)} {job.what} of {size} hosts ({time.monotonic() - began:.0f} s)"
             )
-    results.update(fresh)
+    return fresh
 
 
 def _options() -> argparse.Namespace:
