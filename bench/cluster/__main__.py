@@ -39,7 +39,8 @@ def plan(*, is_quick: bool) -> list[Job]:
             Job("cost", {"size": 10, "seconds": 20.0, "loss": 0.0}),
         ]
     kills = {10: 200, 100: 100, 1000: 10}
-    jobs = [Job("loss", {"size": 1000, "loss": loss, "seconds": 30.0}) for loss in reversed(LOSSES)]
+    seconds = {0.0: 30.0, 0.05: 30.0, 0.1: 30.0, 0.25: 10.0}  # the last is the slowest by far
+    jobs = [Job("loss", {"size": 1000, "loss": loss, "seconds": seconds[loss]}) for loss in reversed(LOSSES)]
     jobs += [Job("loss", {"size": 100, "loss": loss, "seconds": 600.0}) for loss in reversed(LOSSES)]
     # Two halves of 1,000 would tell each other 500,000 deaths and as many returns: a tenth of it says the same.
     parts = ((1000, 100), (100, 50), (10, 5), (1000, 1), (100, 1), (10, 1))
