@@ -149,6 +149,45 @@ class RunsEnded(msgspec.Struct, frozen=True, array_like=True, tag="E"):
     runs: list[bytes]
 
 
+class Route(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """role → group: (owner, runs): wake these runs, whose owners are on other nodes."""
+
+    wakes: list[tuple[str, list[bytes]]]
+
+
+class Forward(msgspec.Struct, frozen=True, array_like=True, tag="F"):
+    """dispatcher → group: results for an engine of another node. ``Settled`` or ``Disowned`` comes back for each, or
+    nothing at all: then the results go into the database."""
+
+    owner: str
+    results: list[Finished]
+
+
+class Members(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+    """group → roles: at start, on change and now and then.
+
+    ``nodes``: (node, boot, free) of the other nodes that can be reached by message; ``free``: how many more runs
+    their engines take. ``suspected``: (node, boot) of those that have not answered, on which nobody relies."""
+
+    nodes: list[tuple[str, str, int]]
+    suspected: list[tuple[str, str]] = []
+
+
+class NodeSuspected(msgspec.Struct, frozen=True, array_like=True, tag="u"):
+    """group → dispatcher: this life of a node does not answer; no verdict yet. Said once per suspicion."""
+
+    node: str
+    boot: str
+
+
+class NodeDied(msgspec.Struct, frozen=True, array_like=True, tag="D"):
+    """group → dispatcher: the group's verdict on this life of a node, or its successor has come. It may be wrong (M4).
+    Said once per death, and again to a dispatcher that starts."""
+
+    node: str
+    boot: str
+
+
 Message = (
     Execute
     | Heartbeat
@@ -166,9 +205,14 @@ Message = (
     | TimersSet
     | TimersFired
     | RunsEnded
+    | Route
+    | Forward
+    | Members
+    | NodeSuspected
+    | NodeDied
 )
 RELIABLE: frozenset[type[Message]] = frozenset(
-    {Execute, Finished, Settled, Disowned, Abandon, Recover, Recovered, Assign}
+    {Execute, Finished, Settled, Disowned, Abandon, Recover, Recovered, Assign, Forward}
 )
 
 
