@@ -19,7 +19,7 @@ from continuum.memory.database import Database, Transaction
 from continuum.memory.families import cancel_families, overdue_at
 from continuum.memory.journal import claimed_run
 from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
-from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, Woken
+from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, GroupAddress, Life, Woken
 from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 from continuum.ports.mailbox import Notice
 
@@ -53,6 +53,20 @@ class MemoryDispatch:
             for owner in owners:
                 transaction.tables.owners.pop(owner, None)
             transaction.notify(Notice("due"))
+
+    def begin_life(self) -> Life:
+        with self._database.transaction("begin_life") as transaction:
+            return Life(next(transaction.tables.epochs), "memory")
+
+    def groups(self, limit: int) -> list[GroupAddress]:
+        with self._database.transaction("groups") as transaction:
+            tables = transaction.tables
+            live = [
+                (record.expires_at, GroupAddress(record.node, record.address))
+                for owner, record in tables.owners.items()
+                if record.address and owner.split("/")[2:3] == ["group"] and tables.is_live(owner)
+            ]
+            return [group for _, group in sorted(live, reverse=True)[:limit]]
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
         with self._database.transaction("claim") as transaction:
@@ -185,6 +199,7 @@ def _claim_task(run: RunRecord, seq: int, claimer: str) -> ClaimedTask:
         task.idempotency_key,
         task.heartbeat_timeout_s,
         task.last_heartbeat,
+        run.owner,
     )
 
 

@@ -119,6 +119,7 @@ class Tables:
         self.workflows: dict[tuple[str, str], tuple[float, float]] = {}  # when loaded first and last
         self.results: dict[ResultKey, bytes] = {}  # kept by idempotency key; they outlive their runs
         self.tokens = count(1)
+        self.epochs = count(1)
         self.signal_ids = count(1)
 
     def add(self, run: RunRecord) -> None:

@@ -6,7 +6,7 @@ An owner is live while its row has not expired. Every method may raise ``Journal
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -17,7 +17,8 @@ CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end t
 
 
 class ClaimedTask(msgspec.Struct, frozen=True, array_like=True):
-    """An attempt taken from a task row, durable as started before it runs (A1)."""
+    """An attempt taken from a task row, durable as started before it runs (A1). ``owner``: who holds the run just now,
+    which may change while the attempt runs; None for nobody."""
 
     run_id: UUID
     seq: int
@@ -29,6 +30,22 @@ class ClaimedTask(msgspec.Struct, frozen=True, array_like=True):
     idempotency_key: str | None = None
     heartbeat_timeout_s: float | None = None
     last_heartbeat: bytes | None = None
+    owner: str | None = None
+
+
+class Life(NamedTuple):
+    """``epoch`` is larger than that of every life before. ``realm`` names this instance of this database: no other has
+    the same."""
+
+    epoch: int
+    realm: str
+
+
+class GroupAddress(NamedTuple):
+    """Where the group of a node is reached, ``HOST:PORT``."""
+
+    node: str
+    address: str
 
 
 class Woken(msgspec.Struct, frozen=True, array_like=True):
@@ -63,6 +80,15 @@ class Dispatch(Protocol):
 
     def retire(self, owners: Sequence[str]) -> None:
         """Declare these owners dead: their runs may be claimed at once, their claimed tasks become lost."""
+        ...
+
+    def begin_life(self) -> Life:
+        """Take the next epoch."""
+        ...
+
+    def groups(self, limit: int) -> list[GroupAddress]:
+        """Return the addresses with which the groups (owners of the process ``group``) of live nodes have registered,
+        of no more than ``limit`` nodes, those that were renewed last first."""
         ...
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from continuum.model.events import Failure
-from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, Woken
+from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, GroupAddress, Life, Woken
 from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 from continuum.postgres import families
 from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
@@ -52,6 +52,13 @@ class PostgresDispatch:
 
     def retire(self, owners: Sequence[str]) -> None:
         self._session.rows("retire", {"owners": texts(owners)})
+
+    def begin_life(self) -> Life:
+        (row,) = self._session.rows("begin_life", {})
+        return Life(*row)
+
+    def groups(self, limit: int) -> list[GroupAddress]:
+        return [GroupAddress(*row) for row in self._session.rows("groups", {"limit": limit})]
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
         if self._skipped_on != self._session.connections or not self._skipped_on:

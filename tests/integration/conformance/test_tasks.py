@@ -31,7 +31,9 @@ def test_a_task_waits_in_the_database_until_somebody_claims_it(scene: Scene) -> 
     waiting = TaskRow(1, 2, "shop.charge", b"args", "gpu", 0.0, 12.5, "order-1")
     lease = scene.leased(tasks_set=(waiting,))
     (claimed,) = scene.dispatch.claim_tasks(OTHER, ["gpu"], 10)
-    assert claimed == ClaimedTask(lease.run_id, 1, 2, "shop.charge", b"args", "gpu", 12.5, "order-1")
+    assert claimed == ClaimedTask(
+        *(lease.run_id, 1, 2, "shop.charge", b"args", "gpu", 12.5, "order-1"), owner=OWNER
+    )
     assert scene.dispatch.claim_tasks(OTHER, ["gpu"], 10) == []
 
 
