@@ -39,13 +39,14 @@ class Endpoint(NamedTuple):
         return self.host in ("0.0.0.0", "::")
 
 
-def parse_endpoint(text: str) -> Endpoint:
+def parse_endpoint(text: str, port: int = DEFAULT_PORT) -> Endpoint:
     """Return what ``HOST:PORT``, ``HOST`` or either with ``tcp://`` before it names; ``*`` is every address.
+    ``port``: of an address that names none.
 
     Raises:
         ConfigurationError: it is none of these.
     """
-    host, port = _split(text.strip().removeprefix(SCHEME))
+    host, port = _split(text.strip().removeprefix(SCHEME), port)
     if not host or any(sign in host for sign in "/@ ") or not 0 <= port <= 65535:
         raise ConfigurationError(
             f"{text!r} is no address; it looks like tcp://10.0.0.7:{DEFAULT_PORT}, or [fd00::7]:{DEFAULT_PORT}"
@@ -53,7 +54,7 @@ def parse_endpoint(text: str) -> Endpoint:
     return Endpoint("0.0.0.0" if host == "*" else host, port)
 
 
-def _split(rest: str) -> tuple[str, int]:
+def _split(rest: str, port: int) -> tuple[str, int]:
     if rest.startswith("["):
         host, _, tail = rest[1:].partition("]")
         port_text = tail.removeprefix(":") if tail.startswith(":") else ("" if not tail else "?")
@@ -62,5 +63,5 @@ def _split(rest: str) -> tuple[str, int]:
     else:
         host, _, port_text = rest.partition(":")
     if port_text in ("", "*"):
-        return host, DEFAULT_PORT if not port_text else 0
+        return host, port if not port_text else 0
     return host, int(port_text) if port_text.isdecimal() and len(port_text) <= 5 else -1

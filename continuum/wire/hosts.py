@@ -58,8 +58,8 @@ HostMessage = Gossip | Wakes | Results | Answers | AskStatus | StatusAnswer
 
 
 class Packet(msgspec.Struct, frozen=True, array_like=True):
-    """``realm``: the instance that both must belong to. ``sender``: the address at which the sender is reached, ""
-    for one that is no node."""
+    """``realm``: the instance that both must belong to; "" for any, which suffices for `AskStatus`.
+    ``sender``: the address at which the sender is reached, "" for one that is no node."""
 
     version: int
     realm: str
@@ -76,8 +76,8 @@ def encode_packet(realm: str, sender: str, message: HostMessage) -> bytes:
     return _encoder.encode(Packet(VERSION, realm, sender, msgspec.Raw(_encoder.encode(message))))
 
 
-def decode_packet(data: bytes, realm: str) -> tuple[str, HostMessage]:
-    """Return the sender and the message of a packet.
+def decode_packet(data: bytes, realm: str | None) -> tuple[str, HostMessage]:
+    """Return the sender and the message of a packet. ``realm`` None takes any.
 
     Raises:
         WireError: it is none, or of another version or realm, or of a kind that is not known here; it is to be
@@ -87,8 +87,10 @@ def decode_packet(data: bytes, realm: str) -> tuple[str, HostMessage]:
         packet = _packets.decode(data)
         if packet.version != VERSION:
             raise WireError(f"a packet of version {packet.version}; this node reads {VERSION}")
-        if packet.realm != realm:
+        message = _messages.decode(packet.body)
+        open_to_all = realm is None or (packet.realm == "" and isinstance(message, AskStatus))
+        if packet.realm != realm and not open_to_all:
             raise WireError(f"a packet for {packet.realm!r}; this node belongs to {realm!r}")
-        return packet.sender, _messages.decode(packet.body)
+        return packet.sender, message
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise WireError(f"not a packet of version {VERSION}: {error}") from error

@@ -78,9 +78,10 @@ class Abandon(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
 
 
 class WorkerReady(msgspec.Struct, frozen=True, array_like=True, tag="w"):
-    """worker → engines, dispatcher: at start, when its window changes, and now and then.
+    """worker → engines, dispatcher, group: at start, when its window changes, and now and then.
 
-    ``window``: how many attempts the receiver may have at this worker at once (its credit)."""
+    ``window``: how many attempts the receiver may have at this worker at once (its credit); to the group it says how
+    many the worker runs at once at most."""
 
     queues: tuple[str, ...]
     window: int
@@ -105,10 +106,16 @@ class Recovered(msgspec.Struct, frozen=True, array_like=True, tag="R"):
 
 class EngineReady(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """engine → everybody: at start, on change and now and then. ``owner``: the owner under which it holds leases;
-    ``free``: how many more runs it takes, 0 while draining."""
+    ``free``: how many more runs it takes, 0 while draining. ``live``: runs in memory, ``parked`` of which wait for
+    signals and timers only. ``commits`` and ``steps``: how many commits it has made, and how many steps of runs were
+    in them."""
 
     owner: str
     free: int
+    live: int = 0
+    parked: int = 0
+    commits: int = 0
+    steps: int = 0
 
 
 class Assign(msgspec.Struct, frozen=True, array_like=True, tag="A"):

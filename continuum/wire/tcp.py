@@ -20,12 +20,13 @@ import errno
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import zmq
 from zmq.utils import z85
 
 from continuum.errors import NodeError
+from continuum.ports.transport import Arrival
 from continuum.wire.admission import DOMAIN, Admission
 from continuum.wire.curve import ClusterKey
 from continuum.wire.endpoint import SCHEME, Endpoint
@@ -42,13 +43,6 @@ _HEARTBEAT_MS, _SILENCE_MS = 1_000, 3_000
 _HANDSHAKE_MS, _CONNECT_MS = 3_000, 2_000
 _RECONNECT_MS, _RECONNECT_MS_MAX = 100, 2_000
 _LINGER_MS = 200  # at a graceful end: the word that we leave still leaves
-
-
-class Arrival(NamedTuple):
-    """``way`` leads back to who sent it, for `reply`."""
-
-    way: bytes
-    data: bytes
 
 
 class Poll(Protocol):

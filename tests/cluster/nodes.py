@@ -23,7 +23,7 @@ PROGRAM = """
 import json, sys
 from continuum.node import NodeConfig, run_node
 settings = json.loads(sys.argv[1])
-tuples = {name: tuple(settings.pop(name)) for name in ("modules", "queues")}
+tuples = {name: tuple(settings.pop(name)) for name in ("modules", "queues", "join")}
 print("calling run_node", file=sys.stderr, flush=True)
 sys.exit(run_node(NodeConfig(**settings, **tuples)))
 """

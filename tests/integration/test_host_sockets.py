@@ -13,11 +13,12 @@ import pytest
 import zmq
 
 from continuum.errors import NodeError
+from continuum.ports.transport import Arrival
 from continuum.wire.curve import ClusterKey, generate_key
 from continuum.wire.endpoint import Endpoint, parse_endpoint
 from continuum.wire.hosts import PACKET_BYTES_MAX
 from continuum.wire.sockets import ZmqTransport
-from continuum.wire.tcp import OPEN_BYTES_MAX, QUEUE_PACKETS_MAX, Arrival, HostSockets
+from continuum.wire.tcp import OPEN_BYTES_MAX, QUEUE_PACKETS_MAX, HostSockets
 
 LIMIT_S = 20.0
 
