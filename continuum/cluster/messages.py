@@ -74,11 +74,13 @@ class Ping(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False):
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
-    """``name`` lives, in this epoch; ``number`` is that of the Ping or PingRequest."""
+    """``name`` lives, in this epoch and incarnation; ``number`` is that of the Ping or PingRequest. It answers every
+    older accusation, even where the rumor of the refutation was missed."""
 
     number: Count
     name: Name
     epoch: Count
+    incarnation: Count
     rumors: Rumors
 
 

@@ -63,19 +63,24 @@ class Round:
     def __init__(self, pool: Pool, random: Random) -> None:
         self._pool, self._random = pool, random
         self._left: list[str] = []
+        self._waiting: set[str] = set()  # the same names
 
     def add(self, name: str) -> None:
         """A new member: it gets a random place in what is left of this round."""
-        self._left.insert(self._random.randint(0, len(self._left)), name)
+        if name not in self._waiting:
+            self._waiting.add(name)
+            self._left.insert(int(self._random.random() * (len(self._left) + 1)), name)
 
     def next(self) -> str | None:
         """Return whom to probe; None if there is nobody."""
         while True:
             if not self._left:
                 self._left = list(self._pool)
+                self._waiting.update(self._left)
                 self._random.shuffle(self._left)
                 if not self._left:
                     return None
             name = self._left.pop()
+            self._waiting.remove(name)
             if name in self._pool:
                 return name

@@ -75,7 +75,7 @@ class Roster:
             if self._is_admissible(claim, held):
                 self._change(now, held, admit(claim, now), claim.by, quiet)
                 self._note_stale(claim, teller)
-        elif claim.epoch == held.epoch:
+        elif claim.epoch == held.epoch and not _is_known(held, claim):
             self._learn_more(now, claim, held, teller, synced=synced, quiet=quiet)
 
     def suspect(self, now: float, name: str, epoch: int) -> None:
@@ -88,7 +88,13 @@ class Roster:
         """Give the verdicts that are due."""
         if now < self.suspicion_at:
             return
-        for name in [name for name, item in self._suspicions.items() if item.deadline <= now]:
+        for name, suspicion in list(self._suspicions.items()):
+            if suspicion.deadline > now:
+                continue
+            if suspicion.is_thin and not suspicion.looked:
+                suspicion.look_once_more(now + self._timing.look_s * self._awareness.factor)
+                self.urgent[name] = None
+                continue
             held = self.members[name]
             verdict = Claim(name, Status.DEAD, held.epoch, held.incarnation, self._name)
             self._change(now, held, merge(held, verdict, now), self._name, quiet=False)
@@ -317,3 +323,12 @@ class Roster:
             member.sequence,
             whole.entries if small else None,
         )
+
+
+def _is_known(held: Member, claim: Claim) -> bool:
+    """Nearly all claims of a full exchange say nothing new; a repeated suspicion may confirm one."""
+    return (
+        claim.sequence <= held.sequence
+        and claim.status != Status.SUSPECT
+        and (claim.incarnation, claim.status) <= (held.incarnation, held.status)
+    )

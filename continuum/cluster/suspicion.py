@@ -12,11 +12,12 @@ import math
 class Suspicion:
     """One suspicion of one incarnation; ``deadline`` is when it becomes a verdict."""
 
-    __slots__ = ("_accusers", "_began", "_max_s", "_min_s", "_wanted", "deadline", "first")
+    __slots__ = ("_accusers", "_began", "_max_s", "_min_s", "_wanted", "deadline", "first", "looked")
 
     def __init__(self, by: str, now: float, *, wanted: int, min_s: float, max_s: float) -> None:
         """``wanted``: confirmations that shrink it to ``min_s``; 0 where nobody is left who could confirm."""
         self.first = by
+        self.looked = False  # this node has looked once more before the verdict
         self._accusers = {by}
         self._began = now
         self._wanted, self._min_s, self._max_s = wanted, min_s, max_s
@@ -25,6 +26,11 @@ class Suspicion:
     @property
     def confirmations(self) -> int:
         return len(self._accusers) - 1
+
+    @property
+    def is_thin(self) -> bool:
+        """Nobody else has confirmed it enough: perhaps the refutation was only missed here."""
+        return self._wanted == 0 or self.confirmations < self._wanted
 
     def confirm(self, by: str) -> bool:
         """Count an accuser; False if it is known, or if enough have spoken."""
@@ -35,9 +41,15 @@ class Suspicion:
         return True
 
     def prolong(self, seconds: float) -> None:
-        """This node was not there to hear a refutation for so long."""
+        """This node was not there for so long, to hear a refutation."""
         self._began += seconds
         self.deadline += seconds
+
+    def look_once_more(self, until: float) -> None:
+        """Put the verdict off until this node has looked itself."""
+        self.looked = True
+        self._began += until - self.deadline
+        self.deadline = until
 
 
 def duration_s(confirmations: int, wanted: int, min_s: float, max_s: float) -> float:

@@ -175,14 +175,13 @@ class Swim:
     def wake_at(self) -> float:
         """When `tick` is due; never further away than the next probe."""
         roster = self._roster
-        has_news = roster.rumors or roster.news or roster.urgent or roster.stale
         return min(
             self._probe_at,
             self._sync_at,
             self._upkeep_at,
             self._probes.wake_at,
             roster.suspicion_at,
-            self._gossip_at if has_news else math.inf,
+            self._gossip_at if self._has_news() else math.inf,
         )
 
     def _take(self) -> list[Directive]:
@@ -205,7 +204,8 @@ class Swim:
         self._meet(now, sender, ping)
         accusation = self._roster.accusation(ping.source, ping.epoch)
         rumors = self._rumors(self.me.name, accusation)
-        self._send(sender, Ack(ping.number, self.me.name, self.me.epoch, rumors))
+        me = self._roster.me
+        self._send(sender, Ack(ping.number, me.name, me.epoch, me.incarnation, rumors))
 
     def _meet(self, now: float, sender: str, ping: Ping) -> None:
         """Somebody lives under that name. If it is not known as such, ask it who it is."""
@@ -223,15 +223,20 @@ class Swim:
     def _on_ack(self, now: float, sender: str, ack: Ack) -> None:
         self._learn(now, sender, ack.rumors)
         probe = self._probes.answered(ack.number, ack.name, ack.epoch)
+        asker = None if probe is not None else self._probes.relayed(ack.number, ack.name)
         if probe is not None:
+            self._roster.learn(now, Claim(ack.name, Status.ALIVE, ack.epoch, ack.incarnation), sender)
             self.awareness.on_answered()
             if now < probe.began + self.timing.timeout_s:
                 self._roster.note_rtt(ack.name, now - probe.began)
-            return
-        asker = self._probes.relayed(ack.number, ack.name)
-        if asker is not None:
+        elif asker is not None:
             address, number = asker
-            self._send(address, Ack(number, ack.name, ack.epoch, self._rumors(ack.name)))
+            rumors = self._rumors(ack.name)
+            self._send(address, Ack(number, ack.name, ack.epoch, ack.incarnation, rumors))
+        else:
+            held = self._roster.members.get(ack.name)
+            if held is not None and held.epoch < ack.epoch and held.address == sender:
+                self._send(sender, Pull([ack.name]))  # restarted at the same address
 
     def _on_ping_request(self, now: float, sender: str, request: PingRequest) -> None:
         self._learn(now, sender, request.rumors)
@@ -311,19 +316,25 @@ class Swim:
     def _gossip(self, now: float) -> None:
         roster = self._roster
         self._answers = 0
+        if not self._has_news():
+            self._gossip_at = now  # the next news leaves at once
+            return
+        self._gossip_at = now + self.timing.gossip_s
         for name in list(roster.urgent)[:URGENT_MAX]:
             del roster.urgent[name]
             self._probe(now, name)
         self._pull_stale()
         if not roster.rumors and not roster.news:
-            self._gossip_at = now
             return
-        self._gossip_at = now + self.timing.gossip_s
         for name in roster.here.sample(self._random, self.timing.gossip_to):
             self._gossip_with(name)
         for name in roster.dead.sample(self._random, 1):
             if not self._is_long_dead(now, roster.members[name]):
                 self._gossip_with(name)
+
+    def _has_news(self) -> bool:
+        roster = self._roster
+        return bool(roster.rumors or roster.news or roster.urgent or roster.stale)
 
     def _gossip_with(self, name: str) -> None:
         member = self._roster.members[name]

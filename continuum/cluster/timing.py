@@ -30,7 +30,9 @@ class Timing:
     gossip_s: float = 0.1  # between two rounds of gossip, while there is something to say
     gossip_to: int = 3  # members in a round
     sync_s: float = 10.0  # between two exchanges of the full state (memberlist: push-pull)
-    retransmit: float = 4.0  # a rumor is sent ceil(this * log10(n + 1)) times by each node (SWIM: lambda)
+    retransmit: float = (
+        4.0  # a rumor is sent ceil(this * max(1, log10(n + 1))) times by each node (SWIM: lambda)
+    )
     suspicion_s: float = 0.8  # the shortest suspicion, at least ...
     suspicion_rounds: float = 2.0  # ... and at least ln(n + 1) times so many rounds of gossip
     suspicion_max: float = 6.0  # the longest suspicion, in shortest ones (Lifeguard: beta)
@@ -57,9 +59,14 @@ class Timing:
                 f"a datagram of {self.datagram_bytes} bytes is too small: 512 are needed"
             )
 
+    @property
+    def look_s(self) -> float:
+        """In which a probe out of turn begins and ends."""
+        return self.gossip_s + 2 * self.timeout_s
+
     def retransmits(self, size: int) -> int:
         """How often each node sends a rumor in a group of ``size`` (SWIM §5; memberlist: RetransmitMult)."""
-        return math.ceil(self.retransmit * math.log10(size + 1))
+        return math.ceil(self.retransmit * max(1.0, math.log10(size + 1)))
 
     def suspicion_min_s(self, size: int) -> float:
         """The time in which an accused member can refute, whoever confirms it."""
