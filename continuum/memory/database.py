@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from threading import Lock
 from uuid import UUID
 
@@ -46,6 +47,7 @@ class Database:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.fault: Fault | None = None
+        self.sessions = count(1)
         self._clock = clock
         self._lock = Lock()
         self._tables = Tables()

@@ -19,7 +19,17 @@ from continuum.memory.database import Database, Transaction
 from continuum.memory.families import cancel_families, overdue_at
 from continuum.memory.journal import claimed_run
 from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
-from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, GroupAddress, Life, Woken
+from continuum.model.ids import Owner
+from continuum.ports.dispatch import (
+    CANCEL_MARGIN_S,
+    Asked,
+    ClaimedTask,
+    Due,
+    GroupAddress,
+    Life,
+    Others,
+    Woken,
+)
 from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 from continuum.ports.mailbox import Notice
 
@@ -27,15 +37,26 @@ TaskKey = tuple[UUID, int, int]
 
 
 class MemoryDispatch:
-    """The ``Dispatch`` port."""
+    """The ``Dispatch`` port. It is a session of its own, which ``close`` ends and the next call replaces."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._session = next(database.sessions)
+        self._held: set[str] = set()
+
+    def close(self) -> None:
+        """Hold nobody any more, as a connection that broke."""
+        with self._database.transaction("close") as transaction:
+            for sessions in transaction.tables.holders.values():
+                sessions.discard(self._session)
 
     def register(
         self, owner: str, node: str, address: str, ttl_s: float, loaded: Sequence[tuple[str, str]] = ()
     ) -> float:
         with self._database.transaction("register") as transaction:
+            self._hold_again(transaction.tables, owner)
+            if owner not in transaction.tables.owners:
+                transaction.notify(Notice("owner"))
             record = OwnerRecord(node, address, transaction.now + ttl_s, frozenset(loaded))
             transaction.tables.owners[owner] = record
             transaction.tables.register_workflows(loaded)
@@ -43,6 +64,7 @@ class MemoryDispatch:
 
     def heartbeat(self, owner: str, ttl_s: float) -> float | None:
         with self._database.transaction("heartbeat") as transaction:
+            self._hold_again(transaction.tables, owner)
             if not transaction.tables.is_live(owner):
                 return None
             transaction.tables.owners[owner].expires_at = transaction.now + ttl_s
@@ -67,6 +89,44 @@ class MemoryDispatch:
                 if record.address and owner.split("/")[2:3] == ["group"] and tables.is_live(owner)
             ]
             return [group for _, group in sorted(live, reverse=True)[:limit]]
+
+    def hold(self, owner: str) -> bool:
+        with self._database.transaction("hold") as transaction:
+            self._held.add(owner)
+            self._hold_again(transaction.tables, owner)
+            return True
+
+    def retire_gone(self, boot: str, limit: int) -> Others:
+        with self._database.transaction("retire_gone") as transaction:
+            tables = transaction.tables
+            others = [owner for owner in tables.owners if tables.is_live(owner) and _boot_of(owner) != boot]
+            gone = [owner for owner in others if tables.holders.get(owner) == set()]
+            retired = _retire(transaction, gone[:limit])
+            return Others(retired, len(others) - len(retired))
+
+    def ask(self, node: str, boot: str) -> list[Asked]:
+        with self._database.transaction("ask") as transaction:
+            asked = []
+            for owner, record in sorted(transaction.tables.owners.items()):
+                if (record.node, _boot_of(owner)) == (node, boot) and record.expires_at > transaction.now:
+                    transaction.notify(Notice("ask", owner=owner))
+                    asked.append(Asked(owner, round(record.expires_at * 1e6)))
+            return asked
+
+    def retire_silent(self, asked: Sequence[Asked]) -> list[str]:
+        with self._database.transaction("retire_silent") as transaction:
+            tables = transaction.tables
+            silent = [
+                row.owner
+                for row in asked
+                if tables.is_live(row.owner)
+                and round(tables.owners[row.owner].expires_at * 1e6) == row.expires_us
+            ]
+            return _retire(transaction, silent)
+
+    def _hold_again(self, tables: Tables, owner: str) -> None:
+        if owner in self._held:
+            tables.holders.setdefault(owner, set()).add(self._session)
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
         with self._database.transaction("claim") as transaction:
@@ -156,6 +216,22 @@ class MemoryDispatch:
             runs = [at for run in tables.live.values() if (at := tables.claimable_at(run)) is not None]
             tasks = [task.due_at for _, task in _queued(tables, queues)]
             return Due(min(runs) - now if runs else None, min(tasks) - now if tasks else None)
+
+
+def _boot_of(owner: str) -> str:
+    """Return which life of a node the owner belongs to; "" if its text does not say."""
+    try:
+        return Owner.parse(owner).boot
+    except ValueError:
+        return ""
+
+
+def _retire(transaction: Transaction, owners: Sequence[str]) -> list[str]:
+    for owner in owners:
+        del transaction.tables.owners[owner]
+    if owners:
+        transaction.notify(Notice("due"))
+    return sorted(owners)
 
 
 def _wanted(tables: Tables, owner: str) -> list[tuple[float, UUID]]:

@@ -116,6 +116,7 @@ class Tables:
         self.live: dict[UUID, RunRecord] = {}
         self.children: dict[UUID, dict[UUID, RunRecord]] = {}  # by parent, also those that have ended
         self.owners: dict[str, OwnerRecord] = {}
+        self.holders: dict[str, set[int]] = {}  # sessions that hold an owner; an empty set: none is left
         self.workflows: dict[tuple[str, str], tuple[float, float]] = {}  # when loaded first and last
         self.results: dict[ResultKey, bytes] = {}  # kept by idempotency key; they outlive their runs
         self.tokens = count(1)

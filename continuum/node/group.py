@@ -106,4 +106,4 @@ def _processes(site: Site) -> list[ProcessStatus]:
 @contextmanager
 def _desk(site: Site) -> Iterator[Desk]:
     with closing(open_store(site.url, site.config.schema)) as store:
-        yield Desk(store.journal, store.dispatch)
+        yield Desk(store.journal, store.dispatch, store.dispatch.holds)

@@ -96,4 +96,4 @@ def _store(site: Site) -> Iterator[PostgresStore]:
 @contextmanager
 def _desk(site: Site) -> Iterator[Desk]:
     with _store(site) as store:
-        yield Desk(store.journal, store.dispatch)
+        yield Desk(store.journal, store.dispatch, store.dispatch.holds)

@@ -1,6 +1,8 @@
 """Who owns what: owners and their liveness, claims of runs and of tasks (chapters L and B).
 
-An owner is live while its row has not expired. Every method may raise ``JournalError``.
+An owner is live while its row has not expired. An owner may also be *held*, by any number of sessions (connections)
+of its processes; when the last of them has ended, others know that it is dead, and need not wait for its row to expire
+(L4). Every method may raise ``JournalError``.
 """
 
 from __future__ import annotations
@@ -55,6 +57,20 @@ class Woken(msgspec.Struct, frozen=True, array_like=True):
     owner: str | None
 
 
+class Others(msgspec.Struct, frozen=True, array_like=True):
+    """The owners of other lives of nodes: those that were found dead and retired, and how many are live."""
+
+    retired: list[str]
+    live: int
+
+
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """A live owner that was asked to renew its row, and which state of the row that was."""
+
+    owner: str
+    expires_us: int
+
+
 class Due(msgspec.Struct, frozen=True, array_like=True):
     """Seconds until the next run or task can be claimed, None for none in sight; 0 or less: now."""
 
@@ -89,6 +105,29 @@ class Dispatch(Protocol):
     def groups(self, limit: int) -> list[GroupAddress]:
         """Return the addresses with which the groups (owners of the process ``group``) of live nodes have registered,
         of no more than ``limit`` nodes, those that were renewed last first."""
+        ...
+
+    def hold(self, owner: str) -> bool:
+        """Hold this owner as long as the caller's session lasts, and in any session that replaces it, from the next
+        call for the owner on. To be called before ``register``; again does no harm. False: there is no session to
+        hold it, because a connection pooler stands between."""
+        ...
+
+    def retire_gone(self, boot: str, limit: int) -> Others:
+        """Retire the live owners of which every session that held them is gone, of all lives of nodes but ``boot``;
+        look at no more than ``limit``, others in each call.
+
+        Owners that were never held, or not since the server was started, are left alone. Safe while they come back:
+        an owner is either held again and left alone, or retired, which its next heartbeat says.
+        """
+        ...
+
+    def ask(self, node: str, boot: str) -> list[Asked]:
+        """Ask each live owner of this life of a node to renew its row at once, by a notice ``ask``."""
+        ...
+
+    def retire_silent(self, asked: Sequence[Asked]) -> list[str]:
+        """Retire those that have not renewed their rows since they were asked; return them."""
         ...
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:

@@ -12,7 +12,7 @@ by the poll, an ``Assign`` that is lost by the engine's own look at its leases.
 
 An engine's death is declared here at once (``retire``), so that its runs resume without waiting for a TTL (B3). Should
 dispatcher and engine die together, the dispatcher's next incarnation retires what the engine's next incarnation
-replaced.
+replaced. The deaths of other nodes are found by a :class:`~continuum.runtime.vigil.Vigil`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from continuum.model.ids import Owner
 from continuum.ports.dispatch import Dispatch, Woken
 from continuum.ports.mailbox import Mailbox
 from continuum.runtime.claimers import Claimers
-from continuum.runtime.neighbours import Neighbours
+from continuum.runtime.neighbours import DISPATCHER, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.role import Ports
 from continuum.runtime.tasks import Tasks
+from continuum.runtime.vigil import Vigil
 from continuum.wire.messages import (
+    Ask,
     Assign,
     EngineReady,
     Finished,
     Heartbeat,
     Look,
     Message,
+    NodeDied,
+    NodeSuspected,
     Recovered,
     WorkerReady,
 )
@@ -79,6 +84,7 @@ class Dispatcher:
         now = ports.clock.monotonic()
         claimer = self._neighbours.owner_of(ports.name, ports.incarnation)
         self._claimers = Claimers(dispatch, ports.node, claimer, now)
+        self._vigil = Vigil(dispatch, ports.incarnation.partition("-")[0], now)
         self._tasks = Tasks(ports.post, dispatch, self._claimers, self._wake)
         self._engines: dict[Peer, _Engine] = {}
         self._seen: set[str] = set()  # names of engines
@@ -100,9 +106,17 @@ class Dispatcher:
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         for message in messages:
             match message:
-                case Look(runs, tasks):
+                case Look(runs, tasks, owners):
                     self._look_runs |= runs
                     self._look_tasks |= tasks
+                    if owners:
+                        self._vigil.look(self._clock.monotonic())
+                case NodeSuspected():
+                    self._vigil.suspect(self._clock.monotonic())
+                case NodeDied(node, boot):
+                    self._vigil.died(node, boot)
+                case Ask(owner):
+                    self._claimers.answer(owner, self._clock.monotonic())
                 case Finished():
                     self._tasks.finished(sender, message)
                 case Heartbeat(beats):
@@ -146,6 +160,7 @@ class Dispatcher:
         if self._outage.until > -math.inf:
             # Others could not renew their claims either: theirs must not be taken for dead when the database is back.
             self._orphans_at = max(self._orphans_at, self._clock.monotonic() + ORPHANS_GRACE_S)
+            self._vigil.postpone()
 
     def wake_at(self) -> float:
         moment = -math.inf if self._has_work() else self._next_moment()
@@ -186,7 +201,7 @@ class Dispatcher:
         if self._draining:
             return self._claimers.wake_at()
         moments = (self._look_at, self._due_at, self._orphans_at, self._upkeep_at, self._cancels_at)
-        return min(*moments, self._claimers.wake_at())
+        return min(*moments, self._claimers.wake_at(), self._vigil.wake_at())
 
     def _work(self) -> None:
         """Each step does its part or raises, and the next run takes it up where it was."""
@@ -200,6 +215,7 @@ class Dispatcher:
         if self._draining:
             self._finish()
         else:
+            self._bury(now)
             self._look(now)
         if now >= self._orphans_at:
             self._wake(self._dispatch.lose_orphans())
@@ -217,6 +233,17 @@ class Dispatcher:
     def _finish(self) -> None:
         if self._tasks.idle:
             self._claimers.close()
+
+    def _bury(self, now: float) -> None:
+        """Take up what the dead of other nodes left: their runs are due, and their claimed tasks are lost."""
+        if now >= self._vigil.wake_at():
+            self._vigil.keep(now)
+        retired = self._vigil.retired
+        while retired:
+            if Owner.parse(retired[-1]).engine == DISPATCHER:
+                self._wake(self._dispatch.lose_tasks(retired[-1], None))
+            retired.pop()
+            self._look_runs = True
 
     def _look(self, now: float) -> None:
         if now >= self._look_at:

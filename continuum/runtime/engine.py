@@ -39,6 +39,7 @@ from continuum.runtime.results import Results
 from continuum.runtime.role import Ports, log
 from continuum.runtime.snapshots import Snapshots, history_of
 from continuum.wire.messages import (
+    Ask,
     Assign,
     Finished,
     Heartbeat,
@@ -105,6 +106,7 @@ class Engine:
             Wake: self._on_wake,
             WorkerReady: self._on_worker,
             Recovered: self._on_recovered,
+            Ask: lambda _, message: self._ownership.answer(message.owner),
         }
 
     # -- what a role has

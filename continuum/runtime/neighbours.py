@@ -12,7 +12,7 @@ from typing import NamedTuple
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import Woken
 from continuum.runtime.role import Ports
-from continuum.wire.messages import Look, Message, Wake
+from continuum.wire.messages import Ask, Look, Message, Wake
 from continuum.wire.post import Peer
 
 DISPATCHER = "dispatcher"
@@ -65,8 +65,17 @@ class Neighbours:
         for name in self.names(role):
             self._post.hint(name, message)
 
-    def look(self, *, runs: bool = True, tasks: bool = False) -> None:
-        self._post.hint(DISPATCHER, Look(runs, tasks))
+    def look(self, *, runs: bool = True, tasks: bool = False, owners: bool = False) -> None:
+        self._post.hint(DISPATCHER, Look(runs, tasks, owners))
+
+    def ask(self, owner: str) -> None:
+        """Ask the process that is ``owner``, if it is of this node, to renew its row. A dispatcher may have died and
+        left its attempts to the workers, so they are asked for it, too."""
+        peer = self.peer_of(owner)
+        if peer is not None:
+            self._post.hint(peer.name, Ask(owner))
+            if peer.name == DISPATCHER:
+                self.announce("worker", Ask(owner))
 
     def wake(self, woken: Iterable[Woken]) -> Unreached:
         """Tell the owners that are of this node; return what is left to tell."""

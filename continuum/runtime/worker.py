@@ -32,6 +32,7 @@ from continuum.runtime.role import Ports
 from continuum.runtime.window import Window
 from continuum.wire.messages import (
     Abandon,
+    Ask,
     Disowned,
     Execute,
     Finished,
@@ -85,6 +86,10 @@ class Worker:
         self._window = Window(slots, now)
         self._held: dict[Key, _Held] = {}
         self._ownerless: set[Key] = set()  # held, and nobody of this node waits for them
+        self._unheld: dict[
+            Peer, None
+        ] = {}  # dispatchers that gave us work, and are to be held by our session
+        self._holding: set[Peer] = set()
         self._open = self._open_claimed = 0  # held without a result; those of them that the dispatcher sent
         self._stored: Recent[Key, None] = Recent(STORED_MAX)
         self._refused: Recent[Key, Peer] = Recent(REFUSED_MAX)  # the only one who may still send it
@@ -111,6 +116,8 @@ class Worker:
                     self._disown(sender, keys)
                 case Abandon(keys):
                     self._abandon(sender, keys)
+                case Ask(owner):
+                    self._answer(owner)
                 case _:
                     pass  # a hint for another role
 
@@ -136,13 +143,13 @@ class Worker:
             self._send_heartbeats(now)
         self._collect()
         self._window.sample(now)
-        if min(self._store_at, self._beat_at) <= now:
+        if self._write_at() <= now:
             self._outage.run(self._write)
         self._announce(now)
 
     def wake_at(self) -> float:
         moments = [self._announce_at, self._window.sample_at(), self._executor.wake_at()]
-        moments.append(max(min(self._store_at, self._beat_at), self._outage.until))
+        moments.append(max(self._write_at(), self._outage.until))
         if self._executor.beating:
             moments.append(self._beats_at)
         if self._free_changed():
@@ -180,6 +187,8 @@ class Worker:
         held = self._held[key] = _Held(sender)
         self._open += 1
         self._open_claimed += held.claimed
+        if held.claimed and sender not in self._holding:
+            self._unheld[sender] = None
         self._executor.start(task)
 
     def _forget(self, key: Key) -> None:
@@ -262,8 +271,22 @@ class Worker:
                 self._post.send(held.requester, result)
         self._window.completed(len(finished))
 
+    def _answer(self, owner: str) -> None:
+        """Somebody doubts that this dispatcher's claims are kept: they are, while attempts of a dead one are here."""
+        if any(
+            self._owner_of(held.requester) == owner for held in map(self._held.__getitem__, self._ownerless)
+        ):
+            self._beat_at = self._clock.monotonic()
+
+    def _write_at(self) -> float:
+        return -math.inf if self._unheld else min(self._store_at, self._beat_at)
+
     def _write(self) -> None:
         now = self._clock.monotonic()
+        for dispatcher in list(self._unheld):
+            self._dispatch.hold(self._owner_of(dispatcher))
+            self._holding.add(dispatcher)
+            del self._unheld[dispatcher]
         if self._store_at <= now:
             self._store(now)
         if self._beat_at <= now:
@@ -292,9 +315,12 @@ class Worker:
             for key in self._ownerless
             if (held := self._held[key]).claimed and held.result is None
         }
-        for name, incarnation in sorted(claimers):
-            self._dispatch.heartbeat(self._neighbours.owner_of(name, incarnation), CLAIM_TTL_S)
+        for dispatcher in sorted(claimers):
+            self._dispatch.heartbeat(self._owner_of(dispatcher), CLAIM_TTL_S)
         self._beat_at = now + CLAIM_BEAT_S if claimers else math.inf
+
+    def _owner_of(self, peer: Peer) -> str:
+        return self._neighbours.owner_of(peer.name, peer.incarnation)
 
     def _credits(self) -> tuple[int, int]:
         """Return the credit of each engine, and the dispatcher's: the slots that no engine uses."""

@@ -132,10 +132,18 @@ class Wake(msgspec.Struct, frozen=True, array_like=True, tag="k"):
 
 
 class Look(msgspec.Struct, frozen=True, array_like=True, tag="l"):
-    """router | engine | timer → dispatcher: something can be claimed now (runs, tasks or both)."""
+    """router | engine | timer → dispatcher: something can be claimed now (runs, tasks or both), or ``owners``: there is
+    a new one."""
 
     runs: bool = True
     tasks: bool = False
+    owners: bool = False
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="q"):
+    """router → the process that stands for this owner: somebody doubts that it lives; renew its row at once."""
+
+    owner: str
 
 
 class TimersSet(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -209,6 +217,7 @@ Message = (
     | Assign
     | Wake
     | Look
+    | Ask
     | TimersSet
     | TimersFired
     | RunsEnded

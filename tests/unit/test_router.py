@@ -88,7 +88,7 @@ def test_a_new_connection_looks_for_what_the_old_one_may_have_missed(scene: Scen
     scene.router.reconnected()
     scene.stage.settle()
     assert scene.engine.take(Wake) == [Wake([run.bytes])]
-    assert scene.dispatcher.take(Look) == [Look(runs=True, tasks=True)]
+    assert scene.dispatcher.take(Look) == [Look(runs=True, tasks=True, owners=True)]
 
 
 def test_all_runs_that_ended_in_a_tick_are_one_announcement(scene: Scene) -> None:
