@@ -61,6 +61,7 @@ from continuum.wire.hosts import (
     encode_packet,
 )
 from continuum.wire.messages import (
+    Ask,
     Disowned,
     EngineReady,
     Forward,
@@ -158,6 +159,8 @@ class Group:
                     self.routing.settled(keys)
                 case Disowned(keys):
                     self.routing.disowned(keys)
+                case Ask():
+                    self._registration.renew()
                 case EngineReady():
                     if self.routing.processes.get(sender.name) == sender.incarnation:
                         self.load.engine_says(sender.name, message, self._clock.monotonic())

@@ -75,6 +75,11 @@ class Registration:
             resolve = self._resolve
             self._ask(lambda desk: (resolve(), desk.dispatch.groups(FOUND_MAX)), self._looked)
 
+    def renew(self) -> None:
+        """Somebody doubts that this node lives: renew its row at once."""
+        if self._beat_at < math.inf:
+            self._beat_at = self._clock.monotonic()
+
     def retire(self) -> None:
         """Take the address out of the table; ask nothing more."""
         self._waiting.clear()

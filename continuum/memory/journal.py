@@ -72,6 +72,11 @@ class MemoryJournal:
         with self._database.transaction("mail") as transaction:
             return [transaction.tables.mail(run) for run in _held(transaction, leases)]
 
+    def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        with self._database.transaction("ended") as transaction:
+            tables = transaction.tables
+            return {run_id for run_id in run_ids if run_id in tables.runs and run_id not in tables.live}
+
     def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
         with self._database.transaction("commit") as transaction:
             assert len({step.run_id for step in batch}) == len(batch), "a batch has one step per run"

@@ -222,6 +222,10 @@ class Journal(Protocol):
         """Return the mail of the runs still held and live (an empty Mail too); the others are lost to this owner."""
         ...
 
+    def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of these runs that have ended, whoever ended them."""
+        ...
+
     def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
         """Write the steps of ``batch``, each in one transaction; return the runs for which it was done.
 

@@ -85,6 +85,9 @@ class PostgresJournal:
         mails, _ = _mails([Lease(*row) for row in held], *mail_rows)
         return [mails[lease] for lease in leases if lease in mails]
 
+    def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        return {row[0] for row in self._session.rows("ended", {"runs": uuids(run_ids)})}
+
     def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
         if not batch:
             return set()

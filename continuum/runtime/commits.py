@@ -31,6 +31,7 @@ class Commits:
         self._asking, self._settle, self._broken = asking, settle, broken
         self._dirty: dict[bytes, LiveRun] = {}
         self._groups = 0
+        self.commits = self.steps = 0  # made, and steps of runs in them
         self.spill = False  # draining: attempts that have not begun go into task rows
 
     @property
@@ -82,6 +83,8 @@ class Commits:
 
     def _done(self, flights: list[Flight], written: set[UUID]) -> None:
         self._groups -= 1
+        self.commits += 1
+        self.steps += len(flights)
         for flight in flights:
             flight.run.committing = False
             self._settle(flight, flight.commit.run_id in written)

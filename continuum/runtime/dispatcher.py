@@ -18,7 +18,8 @@ replaced. The deaths of other nodes are found by a :class:`~continuum.runtime.vi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import Dispatch, Woken
@@ -32,19 +33,23 @@ from continuum.runtime.vigil import Vigil
 from continuum.wire.messages import (
     Ask,
     Assign,
+    Disowned,
     EngineReady,
     Finished,
     Heartbeat,
     Look,
+    Members,
     Message,
     NodeDied,
     NodeSuspected,
     Recovered,
+    Settled,
     WorkerReady,
 )
 from continuum.wire.post import Peer
 
 CLAIM_MAX = 500
+CLAIM_MIN = 10  # in a large group
 ORPHANS_S = 10.0
 ORPHANS_GRACE_S = 15.0  # longer than a heartbeat's interval and the longest pause after a failure
 DUE_S = 0.25  # between two questions when the next run is due
@@ -85,7 +90,7 @@ class Dispatcher:
         claimer = self._neighbours.owner_of(ports.name, ports.incarnation)
         self._claimers = Claimers(dispatch, ports.node, claimer, now)
         self._vigil = Vigil(dispatch, ports.incarnation.partition("-")[0], now)
-        self._tasks = Tasks(ports.post, dispatch, self._claimers, self._wake)
+        self._tasks = Tasks(ports, dispatch, self._claimers, self._neighbours, self._wake)
         self._engines: dict[Peer, _Engine] = {}
         self._seen: set[str] = set()  # names of engines
         self._dead: list[str] = []  # owners to retire
@@ -99,36 +104,31 @@ class Dispatcher:
         self._upkeep_at = now + ORPHANS_S  # not among the first things of a node
         self._cancels_at = now + CANCELS_S
         self._draining = False
+        tasks, vigil, clock = self._tasks, self._vigil, ports.clock
+        self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
+            Look: self._on_look,
+            EngineReady: self._on_engine,
+            WorkerReady: self._on_worker,
+            Finished: tasks.finished,
+            Heartbeat: lambda _, message: tasks.beat(message.beats),
+            Recovered: lambda sender, message: tasks.stored(sender, message.stored),
+            Settled: lambda _, message: tasks.settled(message.keys),
+            Disowned: lambda _, message: tasks.disowned(message.keys),
+            Members: lambda _, message: self._neighbours.members(message),
+            NodeSuspected: lambda _, message: vigil.suspect(clock.monotonic()),
+            NodeDied: lambda _, message: vigil.died(message.node, message.boot),
+            Ask: lambda _, message: self._claimers.answer(message.owner, clock.monotonic()),
+        }
 
     def begin(self) -> None:
         self._look_runs = self._look_tasks = True
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
+        handlers = self._handlers
         for message in messages:
-            match message:
-                case Look(runs, tasks, owners):
-                    self._look_runs |= runs
-                    self._look_tasks |= tasks
-                    if owners:
-                        self._vigil.look(self._clock.monotonic())
-                case NodeSuspected():
-                    self._vigil.suspect(self._clock.monotonic())
-                case NodeDied(node, boot):
-                    self._vigil.died(node, boot)
-                case Ask(owner):
-                    self._claimers.answer(owner, self._clock.monotonic())
-                case Finished():
-                    self._tasks.finished(sender, message)
-                case Heartbeat(beats):
-                    self._tasks.beat(beats)
-                case EngineReady(owner, free):
-                    self._engine_says(sender, owner, free)
-                case WorkerReady():
-                    self._look_tasks |= self._tasks.worker_says(sender, message)
-                case Recovered(stored=keys):
-                    self._tasks.stored(sender, keys)
-                case _:
-                    pass  # for another role
+            handler = handlers.get(type(message))
+            if handler is not None:
+                handler(sender, message)
 
     def peer_up(self, name: str, incarnation: str, crew: str) -> None:
         self._neighbours.up(name, incarnation)
@@ -154,8 +154,10 @@ class Dispatcher:
                 self._dead.append(engine.owner)
         elif name.startswith("worker-"):
             self._tasks.worker_down(peer)
+        self._tasks.receiver_down(peer)
 
     def tick(self) -> None:
+        self._tasks.pass_on()
         self._outage.run(self._work)
         if self._outage.until > -math.inf:
             # Others could not renew their claims either: theirs must not be taken for dead when the database is back.
@@ -174,10 +176,19 @@ class Dispatcher:
     def drained(self) -> bool:
         return self._draining and self._claimers.gone
 
-    def _engine_says(self, sender: Peer, owner: str, free: int) -> None:
-        engine = self._engines.setdefault(sender, _Engine(owner))
-        self._look_runs |= free > 0 and engine.free == 0
-        engine.owner, engine.free = owner, max(0, free)
+    def _on_look(self, _: Peer, message: Look) -> None:
+        self._look_runs |= message.runs
+        self._look_tasks |= message.tasks
+        if message.owners:
+            self._vigil.look(self._clock.monotonic())
+
+    def _on_worker(self, sender: Peer, message: WorkerReady) -> None:
+        self._look_tasks |= self._tasks.worker_says(sender, message)
+
+    def _on_engine(self, sender: Peer, message: EngineReady) -> None:
+        engine = self._engines.setdefault(sender, _Engine(message.owner))
+        self._look_runs |= message.free > 0 and engine.free == 0
+        engine.owner, engine.free = message.owner, max(0, message.free)
 
     def _predecessors(self, name: str, incarnation: str) -> list[str]:
         """Return who had this engine's name before, the last of them: their deaths came before our time."""
@@ -199,9 +210,9 @@ class Dispatcher:
 
     def _next_moment(self) -> float:
         if self._draining:
-            return self._claimers.wake_at()
+            return min(self._claimers.wake_at(), self._tasks.wake_at())
         moments = (self._look_at, self._due_at, self._orphans_at, self._upkeep_at, self._cancels_at)
-        return min(*moments, self._claimers.wake_at(), self._vigil.wake_at())
+        return min(*moments, self._claimers.wake_at(), self._vigil.wake_at(), self._tasks.wake_at())
 
     def _work(self) -> None:
         """Each step does its part or raises, and the next run takes it up where it was."""
@@ -274,12 +285,15 @@ class Dispatcher:
                 self._look_min_s = min(2 * self._look_min_s, self._poll_s)
 
     def _claim_runs(self) -> bool:
-        """Claim runs for the engines, the freest first; return True if there may be more."""
+        """Claim runs for the engines, the freest first; return True if there may be more.
+
+        An engine's share of a claim is its share of what is free in the whole group, so that nodes that look at the
+        same moment divide among them what there is."""
         engines = self._free_engines()
-        total = sum(engine.free for _, engine in engines)
+        total = sum(engine.free for _, engine in engines) + self._neighbours.free_elsewhere
         full = False
         for peer, engine in engines:
-            limit = min(engine.free, max(1, CLAIM_MAX * engine.free // total))
+            limit = min(engine.free, max(CLAIM_MIN, CLAIM_MAX * engine.free // total))
             runs = self._dispatch.claim(engine.owner, limit)
             if runs:
                 engine.free -= len(runs)

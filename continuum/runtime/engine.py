@@ -38,9 +38,11 @@ from continuum.runtime.releasing import Releasing
 from continuum.runtime.results import Results
 from continuum.runtime.role import Ports, log
 from continuum.runtime.snapshots import Snapshots, history_of
+from continuum.runtime.strays import Strays
 from continuum.wire.messages import (
     Ask,
     Assign,
+    EngineReady,
     Finished,
     Heartbeat,
     Message,
@@ -81,9 +83,10 @@ class Engine:
         self._results = Results(self._asking)
         touch, look, now_us = self._commits.touch, self._reading.want, self._ownership.now_us
         self._attempts = Attempts(ports, self._runs, self._crew, touch, now_us, self._results, look)
+        self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
-        self._outgoing = Outgoing(ports, str(owner))
+        self._outgoing = Outgoing(ports)
         self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
         self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._scanned)
         self._draining = False
@@ -151,12 +154,13 @@ class Engine:
         self._results.tick()
         self._loading.tick()
         self._reading.tick()
+        self._strays.tick()
         if self._draining:
             self._releasing.give_back_idle()
             self._retire()
         self._commits.tick()
         self._releasing.tick()
-        self._outgoing.tick(self._free if self._ownership.live else None)
+        self._outgoing.tick(self._load)
 
     def wake_at(self) -> float:
         return min(
@@ -345,6 +349,7 @@ class Engine:
 
     def _drop(self, run: LiveRun) -> None:
         """Journal nothing more of it; its attempts' results find their next owner through the workers (A8)."""
+        self._strays.note(run)
         self._forget(run)
         run.machine.drop()
 
@@ -375,6 +380,14 @@ class Engine:
     @property
     def _free(self) -> int:
         return 0 if self._draining else max(self._limits.runs_max - len(self._runs), 0)
+
+    def _load(self) -> EngineReady | None:
+        """What the others plan with; None while this engine is not registered."""
+        if not self._ownership.live:
+            return None
+        parked = sum(run.machine.parked for run in self._runs.values())
+        counts = self._commits.commits, self._commits.steps
+        return EngineReady(self._ownership.owner, self._free, len(self._runs), parked, *counts)
 
     def _scanned(self, leases: list[Lease]) -> None:
         for lease in leases:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from continuum.ports.journal import TimerRow
 from continuum.runtime.role import Ports
 from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet, Wake
@@ -13,8 +15,8 @@ NEAR_TIMER_S = 60.0  # farther ones the timer reads by itself
 class Outgoing:
     """``peers``: the live processes of the node, by name."""
 
-    def __init__(self, ports: Ports, owner: str) -> None:
-        self._post, self._clock, self._owner = ports.post, ports.clock, owner
+    def __init__(self, ports: Ports) -> None:
+        self._post, self._clock = ports.post, ports.clock
         self.peers: dict[str, str] = {}
         self._timers: list[tuple[bytes, int, float]] = []
         self._ended: list[bytes] = []
@@ -50,8 +52,8 @@ class Outgoing:
     def announce_at(self) -> float:
         return self._announce_at
 
-    def tick(self, free: int | None) -> None:
-        """Send. ``free``: how many more runs the engine takes, None while it is not registered."""
+    def tick(self, load: Callable[[], EngineReady | None]) -> None:
+        """Send. ``load`` is asked when it is time to say it; None while the engine is not registered."""
         if self._timers:
             self._post.hint("timer", TimersSet(self._timers))
             self._timers = []
@@ -67,9 +69,11 @@ class Outgoing:
             self._post.hint("dispatcher", Look(self._look_runs, self._look_tasks))
             self._look_runs = self._look_tasks = False
         now = self._clock.monotonic()
-        if now >= self._announce_at or (free is not None and not self._announced):
-            self._announce_at = now + ANNOUNCE_S
-            if free is not None:
+        if now >= self._announce_at or not self._announced:
+            ready = load()
+            if now >= self._announce_at or ready is not None:
+                self._announce_at = now + ANNOUNCE_S
+            if ready is not None:
                 self._announced = True
                 for name in self.peers:
-                    self._post.hint(name, EngineReady(self._owner, free))
+                    self._post.hint(name, ready)

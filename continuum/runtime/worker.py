@@ -12,8 +12,8 @@ Each attempt is started at most once by an incarnation of a worker (A5): a secon
 stored, changes nothing; and one that comes after this worker has told an engine by ``Recovered`` that it does not know
 the attempt is taken from that engine only, because the late one is an echo of an owner that has lost the run.
 
-``offer_outcomes`` wakes nobody by itself. The worker hints to the owners of its own node, and to its dispatcher about
-runs without an owner; owners on other nodes find the result with their router's scan.
+``offer_outcomes`` wakes nobody by itself. The worker hints to the owners of its own node and of those that the group
+reaches, and to its dispatcher about runs without an owner; other owners find the result with their router's scan.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from uuid import UUID
 from continuum.ports.dispatch import Dispatch
 from continuum.ports.executor import Executor
 from continuum.ports.journal import TaskOutcome
-from continuum.runtime.neighbours import DISPATCHER, Neighbours
+from continuum.runtime.neighbours import DISPATCHER, GROUP, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.recent import Recent
 from continuum.runtime.role import Ports
@@ -38,6 +38,7 @@ from continuum.wire.messages import (
     Finished,
     Heartbeat,
     Key,
+    Members,
     Message,
     Recover,
     Recovered,
@@ -116,6 +117,8 @@ class Worker:
                     self._disown(sender, keys)
                 case Abandon(keys):
                     self._abandon(sender, keys)
+                case Members():
+                    self._neighbours.members(message)
                 case Ask(owner):
                     self._answer(owner)
                 case _:
@@ -341,6 +344,9 @@ class Worker:
         leaving = self._linger_until is not None
         self._neighbours.announce("engine", WorkerReady(self._queues, window, self._open, leaving))
         self._neighbours.announce(DISPATCHER, WorkerReady(self._queues, free, self._open, leaving))
+        self._neighbours.announce(
+            GROUP, WorkerReady(self._queues, self._slots, min(self._open, self._slots), leaving)
+        )
         self._announced, self._announced_at = (window, free), now
         lingers = leaving and now < (self._linger_until or 0.0)
         self._announce_at = now + (ANNOUNCE_MIN_S if lingers else ANNOUNCE_S)

@@ -515,11 +515,11 @@ def test_an_activity_of_an_ended_run_is_abandoned(house: House) -> None:
 def test_an_engine_says_that_it_takes_runs_as_soon_as_it_is_registered() -> None:
     stage = Stage()
     dispatcher = stage.extra("dispatcher")
-    outgoing = Outgoing(stage.ports("engine-1"), OWNER)
+    outgoing = Outgoing(stage.ports("engine-1"))
     outgoing.peers["dispatcher"] = dispatcher.peer.incarnation
-    outgoing.tick(None)
+    outgoing.tick(lambda: None)
     stage.settle()
     assert dispatcher.take(EngineReady) == []
-    outgoing.tick(5)
+    outgoing.tick(lambda: EngineReady(OWNER, 5))
     stage.settle()
     assert dispatcher.take(EngineReady) == [EngineReady(OWNER, 5)], "and not with the next announcement"
