@@ -239,7 +239,10 @@ def test_the_owner_of_this_node_is_woken_directly(scene: Scene) -> None:
     (lease,) = scene.stage.claim(scene.stage.owner())
     scene.stage.set_task(lease)
     worker = scene.worker()
-    finish(scene, worker, *executed(worker))
+    executed(worker)
+    scene.stage.kill("worker-1")
+    scene.stage.settle()
+    assert scene.outcomes(lease) == [False]
     assert engine.take(Wake) == [Wake([lease.run_id.bytes])]
 
 

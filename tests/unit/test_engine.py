@@ -407,7 +407,8 @@ def test_a_graceful_stop_finishes_what_runs_and_gives_back_the_rest(house: House
     house.engine.drain()
     house.settle()
     assert not house.engine.drained
-    assert house.dispatcher.take(EngineReady)[-1] == EngineReady(OWNER, 0)
+    said = house.dispatcher.take(EngineReady)[-1]
+    assert said == EngineReady(OWNER, 0, live=2, parked=1, commits=2, steps=2)
     assert house.stage.store.catalog.get(parked).owner is None  # type: ignore[union-attr]
     house.finish(task)
     assert house.engine.drained

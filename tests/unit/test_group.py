@@ -9,7 +9,15 @@ import pytest
 from continuum.cluster.agent import GOODBYE_S
 from continuum.cluster.status import decode_status
 from continuum.errors import JournalError
-from continuum.wire.hosts import Answers, AskStatus, Gossip, StatusAnswer, decode_packet, encode_packet
+from continuum.wire.hosts import (
+    Answers,
+    AskStatus,
+    Gossip,
+    Results,
+    StatusAnswer,
+    decode_packet,
+    encode_packet,
+)
 from continuum.wire.messages import (
     Disowned,
     EngineReady,
@@ -278,8 +286,6 @@ def test_without_a_key_no_result_is_taken_from_a_host(house: GroupHouse) -> None
     open_house = GroupHouse(secure=False)
     a, b = pair(open_house)
     engine = b.process("engine-1")
-    from continuum.wire.hosts import Results
-
     forged = encode_packet("memory", a.address, Results(b.owner("engine-1"), [RESULT]))
     open_house.network.carry(a.address, b.address, forged)
     open_house.settle()
