@@ -7,7 +7,7 @@ of its processes; when the last of them has ended, others know that it is dead, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -55,6 +55,21 @@ class Woken(msgspec.Struct, frozen=True, array_like=True):
 
     run_id: UUID
     owner: str | None
+
+
+class Told:
+    """What an operation would tell the owners of other nodes, of whom those that ``reaches`` says are told by message
+    instead: their runs come to lie in ``woken``. One for each operation; ``take`` may run in any thread."""
+
+    def __init__(self, reaches: Callable[[str], bool]) -> None:
+        self._reaches = reaches
+        self.woken: list[Woken] = []
+
+    def take(self, woken: Sequence[Woken]) -> list[Woken]:
+        """Take what goes by message; return what is left to be told by the database."""
+        taken = [run for run in woken if run.owner is not None and self._reaches(run.owner)]
+        self.woken += taken
+        return [run for run in woken if run not in taken]
 
 
 class Others(msgspec.Struct, frozen=True, array_like=True):

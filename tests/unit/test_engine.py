@@ -517,7 +517,7 @@ def test_an_engine_says_that_it_takes_runs_as_soon_as_it_is_registered() -> None
     stage = Stage()
     dispatcher = stage.extra("dispatcher")
     outgoing = Outgoing(stage.ports("engine-1"))
-    outgoing.peers["dispatcher"] = dispatcher.peer.incarnation
+    outgoing.neighbours.up(*dispatcher.peer)
     outgoing.tick(lambda: None)
     stage.settle()
     assert dispatcher.take(EngineReady) == []
