@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import chain, latency, limit, noop, replay, signals
+from bench import chain, latency, limit, noop, replay, signals, takeover
 from bench.bed import ENGINES, INSTANCE, WORKERS, Bed
 from bench.crowd import IN_FLIGHT
 from bench.figures import Section
@@ -36,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[[Bed, Plan, Say], Section]] = {
     "replay": replay.measure,
     "noop": noop.measure,
     "chain": chain.measure,
+    "takeover": takeover.measure,
 }
 
 

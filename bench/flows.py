@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from continuum import Signal, activity, workflow
+import asyncio
+
+from continuum import Retry, Signal, activity, activity_info, workflow
 
 STEPS = 10
 CHAIN_EVENTS = 2 * STEPS  # each step is scheduled and completed; begin and end of a run are in its row
@@ -38,6 +40,19 @@ async def noop(value: int) -> int:
 @workflow
 async def one_step(value: int) -> int:
     return await add_one(value)
+
+
+@activity(retry=Retry(max_attempts=2, initial=0.001))
+async def hold_once() -> int:
+    """The first attempt lasts until its worker dies, the second is done at once."""
+    if activity_info().attempt == 1:
+        await asyncio.sleep(3600)
+    return activity_info().attempt
+
+
+@workflow
+async def holds_once() -> int:
+    return await hold_once()
 
 
 @workflow

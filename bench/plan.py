@@ -21,6 +21,8 @@ class Plan:
     latency_runs: int = 400
     signal_runs: int = 200
     replay_pairs: int = 15
+    takeover_runs: int = 1000
+    takeover_rounds: int = 3
     warm_up_runs: int = 500
     warm_up_latencies: int = 30
 
@@ -36,6 +38,8 @@ def quick(limit: Path | None) -> Plan:
         latency_runs=100,
         signal_runs=50,
         replay_pairs=7,
+        takeover_runs=200,
+        takeover_rounds=1,
         warm_up_runs=200,
         warm_up_latencies=10,
     )
