@@ -22,7 +22,7 @@ class Plan:
     signal_runs: int = 200
     replay_pairs: int = 15
     takeover_runs: int = 1000
-    takeover_rounds: int = 3
+    takeover_rounds: int = 5
     warm_up_runs: int = 500
     warm_up_latencies: int = 30
 
@@ -39,7 +39,7 @@ def quick(limit: Path | None) -> Plan:
         signal_runs=50,
         replay_pairs=7,
         takeover_runs=200,
-        takeover_rounds=1,
+        takeover_rounds=3,
         warm_up_runs=200,
         warm_up_latencies=10,
     )
