@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
-from continuum import Retry, Signal, activity, activity_info, workflow
+from continuum import Retry, Signal, activity, activity_info, sleep_until, workflow
 
 STEPS = 10
 CHAIN_EVENTS = 2 * STEPS  # each step is scheduled and completed; begin and end of a run are in its row
@@ -42,6 +43,21 @@ async def one_step(value: int) -> int:
     return await add_one(value)
 
 
+@workflow
+async def waits_signal() -> int:
+    return await go.wait()
+
+
+@workflow
+async def fan_out(width: int) -> int:
+    return sum(await asyncio.gather(*(add_one(value) for value in range(width))))
+
+
+@workflow
+async def sleeps_until(moment: datetime) -> None:
+    await sleep_until(moment)
+
+
 @activity(retry=Retry(max_attempts=2, initial=0.001))
 async def hold_once() -> int:
     """The first attempt lasts until its worker dies, the second is done at once."""
@@ -53,8 +69,3 @@ async def hold_once() -> int:
 @workflow
 async def holds_once() -> int:
     return await hold_once()
-
-
-@workflow
-async def waits_signal() -> int:
-    return await go.wait()
