@@ -2,7 +2,7 @@
 
 ::
 
-    each second, and at once when the group suspects a node
+    each second; at once, and for a moment more often, when the group suspects a node or somebody was found dead
         retire_gone ──► owners whose sessions are gone: the database knows that nobody is there any more
     the group's verdict on a node (its host may have vanished without closing a connection)
         ask ──► ANSWER_S ──► retire_silent: those that did not renew their rows
@@ -21,7 +21,7 @@ from continuum.ports.dispatch import Asked, Dispatch
 from continuum.runtime.role import log
 
 LOOK_S = 1.0
-SUSPECT_S, SUSPECT_LOOKS = (
+HURRY_S, HURRY_LOOKS = (
     0.1,
     5,
 )  # a host's connections to the database and to the group do not end in one instant
@@ -48,7 +48,7 @@ class Vigil:
 
     def suspect(self, now: float) -> None:
         """The group suspects a node."""
-        self._hurried = SUSPECT_LOOKS
+        self._hurried = HURRY_LOOKS
         self._look_at = min(self._look_at, now)
 
     def died(self, node: str, boot: str) -> None:
@@ -79,13 +79,15 @@ class Vigil:
                 self._note(silent, "the group has given their node up, and they do not answer")
         if now >= self._look_at:
             others = self._dispatch.retire_gone(self._boot, TRIED_MAX)
+            if others.retired:
+                self._hurried = HURRY_LOOKS
             self._look_at = now + self._pause_s(others.live)
             self._note(others.retired, "their connections to the database are closed")
 
     def _pause_s(self, live: int) -> float:
         if self._hurried:
             self._hurried -= 1
-            return SUSPECT_S
+            return HURRY_S
         return LOOK_S if live else ALONE_S
 
     def _note(self, retired: list[str], reason: str) -> None:
