@@ -49,7 +49,7 @@ def held(store: PostgresStore, owner: str = THEIRS) -> PostgresStore:
 
 
 def look(store: PostgresStore) -> list[str]:
-    return store.dispatch.retire_gone(MINE, ALL).retired
+    return store.dispatch.retire_gone(store.dispatch.look_for_gone(MINE, ALL).gone)
 
 
 def backend_of(store: PostgresStore) -> int:
@@ -155,7 +155,7 @@ def test_an_owner_of_the_same_name_in_another_schema_is_another(
     finally:
         same_name.close()
         with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute(f'drop schema "{other_schema}" cascade')  # type: ignore[arg-type]
+            connection.execute(f'drop schema "{other_schema}" cascade')
 
 
 @pytest.mark.rule("L4")

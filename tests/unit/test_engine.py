@@ -518,9 +518,9 @@ def test_an_owner_that_is_asked_for_renews_its_row_at_once_and_only_for_itself(h
 @pytest.mark.rule("L4")
 def test_an_engine_is_held_by_its_session_from_its_registration_on(house: House) -> None:
     other = house.stage.store.beside()
-    assert other.dispatch.retire_gone("x", 10).retired == []
+    assert other.dispatch.look_for_gone("x", 10).gone == []
     house.stage.store.close()
-    assert other.dispatch.retire_gone("x", 10).retired == [OWNER]
+    assert other.dispatch.look_for_gone("x", 10).gone == [OWNER]
 
 
 @pytest.mark.rule("A8")

@@ -13,7 +13,7 @@ from continuum.model.ids import Owner
 from continuum.ports.journal import Lease
 from continuum.ports.mailbox import Notice
 from continuum.runtime.dispatcher import Dispatcher
-from continuum.runtime.vigil import ALONE_S, ANSWER_S, HURRY_S, LOOK_S
+from continuum.runtime.vigil import ALONE_S, ANSWER_S, HURRY_S, LOOK_S, SURE_S
 from continuum.wire.messages import Assign, EngineReady, Look, NodeDied, NodeSuspected
 from tests.unit.stage import INSTANCE, Extra, Stage
 
@@ -69,8 +69,25 @@ def test_a_node_whose_connections_are_closed_is_taken_over_within_a_look_and_wit
     scene.stage.advance(30)
     assert scene.assigned() == []
     scene.far.close()
-    scene.stage.advance(LOOK_S)
+    scene.stage.advance(LOOK_S + SURE_S)
     assert scene.assigned() == [scene.run]
+
+
+@pytest.mark.rule("L4")
+def test_a_node_that_replaces_its_session_at_once_is_left_alone(scene: Scene) -> None:
+    closed: list[str] = []
+
+    def close_when_looked_at(operation: str) -> None:
+        if operation == "look_for_gone":
+            scene.far.close()
+            closed.append(operation)
+        elif operation == "look_for_gone:after":
+            scene.far.dispatch.heartbeat(THEIRS, 1e6)
+
+    scene.store.fault = close_when_looked_at
+    scene.stage.advance(10)
+    assert len(closed) >= 10
+    assert scene.assigned() == []
 
 
 @pytest.mark.rule("L4", "M4")
@@ -79,7 +96,7 @@ def test_a_suspicion_alone_takes_nothing_over_and_makes_the_end_known_sooner(sce
     scene.say(scene.group, NodeSuspected("far", "f"))
     assert scene.assigned() == []
     scene.far.close()
-    scene.stage.advance(HURRY_S)
+    scene.stage.advance(HURRY_S + SURE_S)
     assert scene.assigned() == [scene.run]
 
 
@@ -135,7 +152,7 @@ def answer_for(store: MemoryStore, notice: Notice) -> None:
 
 
 @pytest.mark.rule("A4", "A5")
-@pytest.mark.parametrize("failing", ["", "lose_tasks"])
+@pytest.mark.parametrize("failing", ["", "retire_gone", "lose_tasks"])
 def test_the_tasks_that_a_dead_node_had_claimed_are_lost_at_once(scene: Scene, failing: str) -> None:
     scene.appear(THEIR_CLAIMER)
     scene.stage.set_task(scene.lease)
@@ -170,11 +187,11 @@ def test_a_node_that_is_alone_asks_seldom_and_hears_of_the_first_other(scene: Sc
     scene.stage.advance(LOOK_S)
     scene.asked.clear()
     scene.stage.advance(10 * ALONE_S)
-    assert scene.asked["retire_gone"] == 10
+    assert scene.asked["look_for_gone"] == 10
     scene.appear(THEIRS)
     scene.asked.clear()
     scene.stage.advance(10)
-    assert 9 <= scene.asked["retire_gone"] <= 10 / LOOK_S + 1
+    assert 9 <= scene.asked["look_for_gone"] <= 10 / LOOK_S + 1
 
 
 def test_a_dispatcher_that_drains_watches_over_nobody(scene: Scene) -> None:
@@ -182,4 +199,4 @@ def test_a_dispatcher_that_drains_watches_over_nobody(scene: Scene) -> None:
     scene.far.close()
     scene.asked.clear()
     scene.stage.advance(30)
-    assert scene.asked["retire_gone"] == 0
+    assert scene.asked["look_for_gone"] == 0

@@ -280,9 +280,9 @@ def test_a_dispatcher_that_died_is_not_found_gone_while_its_attempts_are_at_a_wo
     scene.send(scene.dispatcher, scene.task(task.seq))
     theirs.close()
     other = scene.stage.store.beside()
-    assert other.dispatch.retire_gone("x", 10).retired == []
+    assert other.dispatch.look_for_gone("x", 10).gone == []
     scene.stage.store.close()  # the worker's session
-    assert other.dispatch.retire_gone("x", 10).retired == [claimer]
+    assert other.dispatch.look_for_gone("x", 10).gone == [claimer]
 
 
 @pytest.mark.rule("A6", "L4")

@@ -21,8 +21,9 @@ def held(store: Store, owner: str = OTHER) -> Store:
     return store
 
 
-def look(scene: Scene) -> list[str]:
-    return scene.dispatch.retire_gone(MINE, ALL).retired
+def look(scene: Scene, boot: str = MINE) -> list[str]:
+    """Retire who is gone, and return them."""
+    return scene.dispatch.retire_gone(scene.dispatch.look_for_gone(boot, ALL).gone)
 
 
 def look_until_found(scene: Scene) -> list[str]:
@@ -63,7 +64,7 @@ def test_an_owner_whose_session_was_replaced_in_time_is_left_alone(scene: Scene,
     theirs = held(beside())
     theirs.close()
     assert theirs.dispatch.heartbeat(OTHER, 1e6) is not None
-    assert scene.dispatch.retire_gone(MINE, ALL) == Others([], 1)
+    assert scene.dispatch.look_for_gone(MINE, ALL) == Others([], 1)
 
 
 def test_an_owner_is_gone_only_when_the_last_session_that_held_it_is(scene: Scene, beside: OpenStore) -> None:
@@ -77,13 +78,13 @@ def test_an_owner_is_gone_only_when_the_last_session_that_held_it_is(scene: Scen
 
 def test_an_owner_that_was_never_held_is_left_to_its_expiry(scene: Scene) -> None:
     scene.dispatch.register(OTHER, NODE, "", 1e6)
-    assert scene.dispatch.retire_gone(MINE, ALL) == Others([], 1)
+    assert scene.dispatch.look_for_gone(MINE, ALL) == Others([], 1)
 
 
 def test_nobody_is_retired_by_a_look_of_its_own_node(scene: Scene, beside: OpenStore) -> None:
     held(beside()).close()
     held(beside(), "n2/default/engine-2/b2-7").close()
-    assert scene.dispatch.retire_gone(BOOT, ALL) == Others([], 1), "the one live other is the scene's own"
+    assert scene.dispatch.look_for_gone(BOOT, ALL) == Others([], 1), "the one live other is the scene's own"
 
 
 def test_an_earlier_life_of_the_same_node_is_another(scene: Scene, beside: OpenStore) -> None:
@@ -100,10 +101,23 @@ def test_a_look_tries_no_more_than_its_limit_and_the_next_ones_the_rest(
     for owner in owners:
         held(theirs, owner)
     theirs.close()
-    until(lambda: scene.dispatch.retire_gone(MINE, 1).retired)
-    found = [scene.dispatch.retire_gone(MINE, 1) for _ in range(4)]
-    assert [len(others.retired) for others in found] == [1] * 4
-    assert [others.live for others in found] == [4, 3, 2, 1], "with the one of the scene"
+    until(lambda: len(scene.dispatch.look_for_gone(MINE, ALL).gone) == 5)
+    found: list[str] = []
+    for live in range(6, 1, -1):  # with the one of the scene
+        others = scene.dispatch.look_for_gone(MINE, 1)
+        assert (len(others.gone), others.live) == (1, live)
+        found += scene.dispatch.retire_gone(others.gone)
+    assert sorted(found) == owners
+
+
+@pytest.mark.rule("L4")
+def test_who_was_seen_gone_and_is_held_again_is_not_retired(scene: Scene, beside: OpenStore) -> None:
+    theirs = held(beside())
+    theirs.close()
+    gone = until(lambda: scene.dispatch.look_for_gone(MINE, ALL).gone)
+    assert theirs.dispatch.heartbeat(OTHER, 1e6) is not None
+    assert scene.dispatch.retire_gone(gone) == []
+    assert scene.dispatch.retire_gone([OWNER, "nobody"]) == [], "nor who was never held"
 
 
 def test_a_session_that_ended_leaves_what_was_retired_before_in_peace(
@@ -111,7 +125,7 @@ def test_a_session_that_ended_leaves_what_was_retired_before_in_peace(
 ) -> None:
     held(beside()).close()
     assert look_until_found(scene) == [OTHER]
-    assert scene.dispatch.retire_gone(MINE, ALL) == Others([], 0)
+    assert scene.dispatch.look_for_gone(MINE, ALL) == Others([], 0)
 
 
 @pytest.mark.rule("L4")
