@@ -34,6 +34,7 @@ from bench import (
     replay,
     restart,
     signals,
+    takeover,
     timers,
 )
 from bench.bed import ENGINES, INSTANCE, WORKERS, Bed, open_bed
@@ -59,6 +60,7 @@ MEASUREMENTS: dict[str, Callable[[Bed, Plan, Say], Section]] = {
     "restart": restart.measure,
     "parked": parked.measure,
     "growth": growth.measure,
+    "takeover": takeover.measure,
 }
 
 

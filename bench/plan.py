@@ -35,6 +35,8 @@ BARS: Final[Mapping[str, Bar]] = MappingProxyType(
         "engines.two_ratio": Bar(0.97),
         "engines.four_ratio": Bar(0.97),
         "growth.ratio": Bar(0.85),
+        "takeover.p50_s": Bar(1.0, at_most=True),
+        "takeover.all_s": Bar(3.0, at_most=True),
     }
 )
 
@@ -73,6 +75,8 @@ class Plan:
     growth_runs: int = 1_000_000
     growth_chains: int = 2000
     growth_pairs: int = 7
+    takeover_runs: int = 1000
+    takeover_rounds: int = 5
     warm_up_runs: int = 500
     warm_up_latencies: int = 30
 
@@ -109,6 +113,8 @@ def quick(limit: Path) -> Plan:
         growth_runs=100_000,
         growth_chains=500,
         growth_pairs=3,
+        takeover_runs=200,
+        takeover_rounds=2,
         warm_up_runs=200,
         warm_up_latencies=10,
     )

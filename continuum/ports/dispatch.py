@@ -73,9 +73,9 @@ class Told:
 
 
 class Others(msgspec.Struct, frozen=True, array_like=True):
-    """The owners of other lives of nodes: those that were found dead and retired, and how many are live."""
+    """The live owners of other lives of nodes: those of which no session is left, and how many there are in all."""
 
-    retired: list[str]
+    gone: list[str]
     live: int
 
 
@@ -128,13 +128,17 @@ class Dispatch(Protocol):
         hold it, because a connection pooler stands between."""
         ...
 
-    def retire_gone(self, boot: str, limit: int) -> Others:
-        """Retire the live owners of which every session that held them is gone, of all lives of nodes but ``boot``;
-        look at no more than ``limit``, others in each call.
+    def look_for_gone(self, boot: str, limit: int) -> Others:
+        """Find the live owners of which every session that held them is gone, of all lives of nodes but ``boot``;
+        look at no more than ``limit``, others in each call. A session may be about to be replaced.
 
-        Owners that were never held, or not since the server was started, are left alone. Safe while they come back:
-        an owner is either held again and left alone, or retired, which its next heartbeat says.
+        Owners that were never held, or not since the server was started, are not found.
         """
+        ...
+
+    def retire_gone(self, owners: Sequence[str]) -> list[str]:
+        """Retire those of these owners that are still gone; return them. Safe while they come back: an owner is either
+        held again and left alone, or retired, which its next heartbeat says."""
         ...
 
     def ask(self, node: str, boot: str) -> list[Asked]:
