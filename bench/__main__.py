@@ -33,6 +33,7 @@ from bench import (
     publish,
     replay,
     restart,
+    route,
     signals,
     takeover,
     timers,
@@ -61,6 +62,7 @@ MEASUREMENTS: dict[str, Callable[[Bed, Plan, Say], Section]] = {
     "parked": parked.measure,
     "growth": growth.measure,
     "takeover": takeover.measure,
+    "route": route.measure,
 }
 
 

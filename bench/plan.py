@@ -37,6 +37,7 @@ BARS: Final[Mapping[str, Bar]] = MappingProxyType(
         "growth.ratio": Bar(0.85),
         "takeover.p50_s": Bar(1.0, at_most=True),
         "takeover.all_s": Bar(3.0, at_most=True),
+        "route.p50_ms": Bar(5.0, at_most=True),
     }
 )
 
@@ -77,6 +78,7 @@ class Plan:
     growth_pairs: int = 7
     takeover_runs: int = 1000
     takeover_rounds: int = 5
+    route_wakes: int = 2000
     warm_up_runs: int = 500
     warm_up_latencies: int = 30
 
@@ -115,6 +117,7 @@ def quick(limit: Path) -> Plan:
         growth_pairs=3,
         takeover_runs=200,
         takeover_rounds=2,
+        route_wakes=300,
         warm_up_runs=200,
         warm_up_latencies=10,
     )

@@ -314,10 +314,10 @@ def test_a_cancel_without_any_owner_is_done_in_the_database(scene: Scene, client
 def test_the_end_of_a_child_on_another_node_wakes_its_parent_by_message(scene: Scene, client: Client) -> None:
     a = scene.node("a", workers=0)
     runs = client.start_many([family(5) for _ in range(4)])
-    for run in runs:
-        wait_until(
-            lambda run=run: any(e.type == "signal_awaited" for e in client.history(run.id)), "it waits"
-        )  # type: ignore[misc]
+    wait_until(
+        lambda: all(any(e.type == "signal_awaited" for e in client.history(run.id)) for run in runs),
+        "all wait",
+    )
     scene.node("b")
     scene.cluster.wait_sees("b", {"a": "alive"})
     (dispatcher,) = [process.pid for process in a.processes() if process.role == "dispatcher"]
