@@ -162,6 +162,15 @@ class MemoryDispatch:
             for task in _claimed(transaction.tables, claimer, keys):
                 task.worker = worker
 
+    def claimed(self, claimers: Sequence[str]) -> set[TaskKey]:
+        with self._database.transaction("claimed") as transaction:
+            return {
+                (run.id, task.seq, task.attempt)
+                for run in transaction.tables.live.values()
+                for task in run.tasks.values()
+                if task.state == "running" and task.claimed_by in claimers
+            }
+
     def return_tasks(self, claimer: str, keys: Sequence[TaskKey]) -> None:
         with self._database.transaction("return_tasks") as transaction:
             for task in _claimed(transaction.tables, claimer, keys):

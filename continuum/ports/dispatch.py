@@ -168,6 +168,11 @@ class Dispatch(Protocol):
         """Note which worker incarnation runs claimed tasks ((run, seq, attempt) each)."""
         ...
 
+    def claimed(self, claimers: Sequence[str]) -> set[tuple[UUID, int, int]]:
+        """Return the attempts that these claimers have. What is missing was withdrawn, because its run has ended or
+        does not wait for it any more, or counts as lost."""
+        ...
+
     def return_tasks(self, claimer: str, keys: Sequence[tuple[UUID, int, int]]) -> None:
         """Put claimed tasks back that never reached a worker: queued, due now, same attempt."""
         ...

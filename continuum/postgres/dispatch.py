@@ -113,6 +113,10 @@ class PostgresDispatch:
     def assign_task(self, claimer: str, keys: Sequence[TaskKey], worker: str) -> None:
         self._session.rows("assign_tasks", {"claimer": claimer, "worker": worker, **_keys(keys)})
 
+    def claimed(self, claimers: Sequence[str]) -> set[TaskKey]:
+        rows = self._session.rows("claimed", {"claimers": texts(claimers)})
+        return {(row[0], row[1], row[2]) for row in rows}
+
     def return_tasks(self, claimer: str, keys: Sequence[TaskKey]) -> None:
         self._session.rows("return_tasks", {"claimer": claimer, **_keys(keys)})
 

@@ -15,6 +15,7 @@ again (A5).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -26,12 +27,13 @@ from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.passing import Passed, Passing
 from continuum.runtime.role import Ports
 from continuum.runtime.worker import outcome_of
-from continuum.wire.messages import Execute, Finished, Key, Settled, WorkerReady
+from continuum.wire.messages import Abandon, Execute, Finished, Key, Settled, WorkerReady
 from continuum.wire.post import Peer
 
 TaskKey = tuple[UUID, int, int]
 CLAIM_MAX = 500
 OFFER_MAX = 500
+WITHDRAWN_S = 2.0  # between two looks for attempts that were withdrawn while they run
 
 
 class _Line:
@@ -65,6 +67,8 @@ class Tasks:
     ) -> None:
         self._post, self._dispatch, self._claimers, self._wake = ports.post, dispatch, claimers, wake
         self._passing = Passing(ports.post, ports.clock, neighbours)
+        self._clock = ports.clock
+        self._withdrawn_at = ports.clock.monotonic()
         self._owner_of: dict[Key, str] = {}  # of what was sent: who holds the run, as far as the claim knows
         self._lines: dict[Peer, _Line] = {}
         self._returns: dict[str, list[TaskKey]] = {}  # by claimer; nothing is claimed before they are back
@@ -143,7 +147,7 @@ class Tasks:
         self._store_instead(self._passing.take_from(peer))
 
     def wake_at(self) -> float:
-        return self._passing.wake_at()
+        return min(self._passing.wake_at(), self._withdrawn_at if self._claimer_of else math.inf)
 
     def beat(self, beats: Sequence[tuple[Key, bytes]]) -> None:
         self._beats.update((key, details) for key, details in beats if key in self._claimer_of)
@@ -154,11 +158,13 @@ class Tasks:
             self._end(worker, key)
 
     def write(self) -> None:
-        """Store what ended, and give back what was claimed and not sent."""
+        """Store what ended, give back what was claimed and not sent, stop what nobody waits for."""
         self._note()
         self._offer()
         self._lose()
         self._return()
+        if self._clock.monotonic() >= self._withdrawn_at:
+            self._stop_withdrawn()
 
     def claim(self) -> bool:
         """Claim as many tasks as there is credit for and send them; return True if there may be more."""
@@ -255,6 +261,21 @@ class Tasks:
                 self._end(worker, key)
             for worker, keys in settled.items():
                 self._post.send(worker, Settled(keys))
+
+    def _stop_withdrawn(self) -> None:
+        """Stop what runs here for an owner who has given it up, perhaps on another node: its row is gone."""
+        self._withdrawn_at = self._clock.monotonic() + WITHDRAWN_S
+        if not self._claimer_of:
+            return
+        claimed = self._dispatch.claimed(sorted(set(self._claimer_of.values())))
+        held = {(run_id.bytes, seq, attempt) for run_id, seq, attempt in claimed}
+        for worker, line in self._lines.items():
+            ended = [key for key in line.out if key in self._results or key in self._passing]
+            withdrawn = sorted(line.out.difference(held, ended))
+            for key in withdrawn:
+                self._end(worker, key)
+            if withdrawn:
+                self._post.send(worker, Abandon(withdrawn))
 
     def _store_instead(self, returned: Sequence[Passed]) -> None:
         for passed in returned:

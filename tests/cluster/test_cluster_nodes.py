@@ -303,6 +303,19 @@ def test_a_cancel_is_answered_at_once_and_stops_the_activity_wherever_the_owner_
     assert client.start(chain(2)).result(timeout=LIMIT_S) == 2
 
 
+@pytest.mark.rule("K3", "A15")
+def test_a_cancel_stops_an_activity_that_runs_on_another_node_than_its_run(
+    scene: Scene, client: Client, open_folder: Path
+) -> None:
+    scene.node("engines", workers=0)
+    scene.node("workers", engines=0)
+    marker, told = open_folder / "running", open_folder / "told"
+    run = client.start(hangs_until_told(str(marker), str(told)))
+    wait_pid(marker)
+    client.cancel(run.id)
+    wait_until(told.exists, "the activity was told to stop")
+
+
 @pytest.mark.rule("K3")
 def test_a_cancel_without_any_owner_is_done_in_the_database(scene: Scene, client: Client) -> None:
     run = client.start(stuck("nowhere"), delay=3600)

@@ -9,6 +9,7 @@ from continuum.ports.journal import Lease
 from continuum.ports.mailbox import Notice
 from continuum.runtime.dispatcher import CLAIM_MAX
 from continuum.wire.messages import (
+    Abandon,
     Assign,
     Disowned,
     Execute,
@@ -124,6 +125,19 @@ def test_a_result_for_an_engine_of_this_node_goes_straight_to_it(scene: Scene) -
     engine.send("dispatcher", Settled([task.key]))
     scene.stage.settle()
     assert worker.take(Settled) == [Settled([task.key])]
+
+
+@pytest.mark.rule("K3", "A15")
+def test_a_travelled_attempt_that_its_owner_gave_up_is_stopped(scene: Scene) -> None:
+    _, worker, lease, task = travelled(scene)
+    scene.stage.advance(5)
+    assert worker.take(Abandon) == []
+    scene.store.catalog.cancel(lease.run_id, None)
+    scene.stage.advance(2)
+    assert worker.take(Abandon) == [Abandon([task.key])]
+    scene.dispatcher.drain()
+    scene.stage.settle()
+    assert scene.dispatcher.drained, "nothing is waited for"
 
 
 @pytest.mark.rule("M2")

@@ -37,6 +37,17 @@ def test_a_task_waits_in_the_database_until_somebody_claims_it(scene: Scene) -> 
     assert scene.dispatch.claim_tasks(OTHER, ["gpu"], 10) == []
 
 
+@pytest.mark.rule("K3", "A15")
+def test_what_a_claimer_has_is_what_nobody_has_withdrawn(scene: Scene) -> None:
+    cancelled = scene.leased(tasks_set=(task(1),))
+    lease = scene.leased(tasks_set=(task(1), task(2), task(3)))
+    assert len(scene.dispatch.claim_tasks(OTHER, ["default"], 10)) == 4
+    scene.catalog.cancel(cancelled.run_id, None)
+    assert scene.commit(step(lease, 0, 0, tasks_cleared=(2,)))
+    assert scene.dispatch.claimed([OTHER, OWNER]) == {(lease.run_id, 1, 1), (lease.run_id, 3, 1)}
+    assert scene.dispatch.claimed([OWNER]) == set()
+
+
 def test_only_tasks_of_the_queues_asked_for_are_claimed(scene: Scene) -> None:
     lease = scene.leased(tasks_set=(task(1), task(2, queue="gpu"), task(3, queue="mail")))
     assert scene.dispatch.claim_tasks(OTHER, [], 10) == []
