@@ -188,7 +188,8 @@ class Group:
         now = self._clock.monotonic()
         self._registration.tick()
         for arrival in self._hosts.drain():
-            self._arrived(now, arrival)
+            if self._swim is not None:  # before it there is no realm by which to tell whose packets these are
+                self._arrived(now, arrival)
         self._attend_lines(now)
         if self._swim is not None and self._news is not None:
             if now >= self._swim.wake_at():
@@ -284,7 +285,7 @@ class Group:
             sender, message = decode_packet(arrival.data, self._realm)
         except WireError as error:
             self.counts["ignored"] += 1
-            log.debug("%s", error)
+            self._complaints.ignored(now, str(error))
             return
         match message:
             case Gossip(data):
@@ -307,7 +308,8 @@ class Group:
         message = decode(data)
         if message is None or not sender:
             self.counts["ignored"] += 1
-        elif self._swim is not None:
+        else:
+            assert self._swim is not None, "nothing arrives before"
             self._do(self._swim.receive(now, sender, message))
 
     def _attend_lines(self, now: float) -> None:

@@ -30,6 +30,11 @@ class Complaints:
             what,
         )
 
+    def ignored(self, now: float, reason: str) -> None:
+        """A packet was not for this node."""
+        if self._is_due(now, "ignored"):
+            log.warning("ignored: %s (more may follow)", reason)
+
     def name_taken(self, now: float, name: str, address: str) -> None:
         """A later node has this node's name."""
         if self._is_due(now, "name"):

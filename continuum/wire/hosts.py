@@ -90,7 +90,9 @@ def decode_packet(data: bytes, realm: str | None) -> tuple[str, HostMessage]:
         message = _messages.decode(packet.body)
         open_to_all = realm is None or (packet.realm == "" and isinstance(message, AskStatus))
         if packet.realm != realm and not open_to_all:
-            raise WireError(f"a packet for {packet.realm!r}; this node belongs to {realm!r}")
+            raise WireError(
+                f"a packet of {packet.sender or 'nobody'} for another instance or database; correct its --join"
+            )
         return packet.sender, message
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise WireError(f"not a packet of version {VERSION}: {error}") from error

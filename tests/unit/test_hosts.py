@@ -51,7 +51,7 @@ def packet(version: int, realm: str, body: object) -> bytes:
         (b"\x91" * 100_000, "not a packet"),
         (b"\xdd\xff\xff\xff\xff", "not a packet"),
         (packet(VERSION + 1, "r", ["g", b""]), f"of version {VERSION + 1}"),
-        (packet(VERSION, "other", ["g", b""]), "belongs to 'r'"),
+        (packet(VERSION, "other", ["g", b""]), "of a:1 for another instance or database"),
         (packet(VERSION, "r", ["tide", 1, 2]), "not a packet"),
         (packet(VERSION, "r", ["k", "no list"]), "not a packet"),
     ],

@@ -73,6 +73,22 @@ def test_a_result_that_travelled_is_committed_as_a_worker_s_and_its_row_goes(hou
     assert group.take(Settled) == [Settled([(RUN.bytes, task.seq, task.attempt)])]
 
 
+@pytest.mark.rule("A8", "A14")
+def test_the_commit_that_takes_a_travelled_result_removes_its_task(house: House) -> None:
+    house.says_ready(house.worker, 0)
+    house.start(then_waits)
+    house.advance(1)
+    dispatch = house.stage.store.dispatch
+    claimer = house.stage.owner("dispatcher", node="elsewhere")
+    (task,) = dispatch.claim_tasks(claimer, ["default"], 1)
+    assert len(dispatch.claimed([claimer])) == 1
+    group = house.stage.extra("group")
+    group.send("engine-1", Finished(RUN.bytes, task.seq, task.attempt, True, payload.encode(7)))
+    house.settle()
+    assert house.types()[-1] == "signal_awaited"
+    assert dispatch.claimed([claimer]) == set()
+
+
 @pytest.mark.rule("A7", "A8")
 def test_a_travelled_result_that_comes_by_both_ways_counts_once(house: House) -> None:
     house.says_ready(house.worker, 0)
