@@ -135,21 +135,25 @@ class Network:
     def heal(self) -> None:
         self._cuts.clear()
 
-    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> bool:
-        """Let time pass; stop when ``until`` holds (looked at every tenth of a second). False if it never did."""
+    def run(self, seconds: float, until: Callable[[], bool] | None = None, every_s: float = 0.1) -> bool:
+        """Let time pass; stop when ``until`` holds, which is looked at now and then. False if it never did."""
         end = self.now + seconds
-        step = math.inf if until is None else 0.1
+        step = math.inf if until is None else every_s
         while self.now < end:
             self._run_to(min(end, self.now + step))
             if until is not None and until():
                 return True
         return until is None
 
-    def agree(self, hosts: Iterable[Host] | None = None) -> bool:
+    def agree(self) -> bool:
         """Do all nodes that run hold just each other for alive?"""
-        running = [host for host in hosts or self.hosts.values() if host.node is not None]
-        names = {host.name for host in running}
-        return all(seen_alive(host.node) == names for host in running if host.node is not None)
+        return self.errors() == 0
+
+    def errors(self) -> int:
+        """How often a node holds another wrongly for alive or dead."""
+        running = [host.node for host in self.hosts.values() if host.node is not None]
+        names = {node.me.name for node in running}
+        return sum(len(names ^ seen_alive(node)) for node in running)
 
     def told(self, kind: type[Directive], name: str, after: float = 0.0) -> list[tuple[float, str]]:
         """Return (moment, host) of the directives of a kind about the member ``name``."""

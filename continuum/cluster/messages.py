@@ -64,12 +64,13 @@ Rumors = Annotated[list[Claim], Meta(max_length=RUMORS_MAX)]
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag="p", gc=False):
-    """Are you ``target``? ``source`` and ``epoch`` are the sender's."""
+    """Are you ``target``? I am ``source``, alive in this epoch and incarnation."""
 
     number: Count
     target: Name
     source: Name
     epoch: Count
+    incarnation: Count
     rumors: Rumors
 
 

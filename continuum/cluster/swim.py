@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from types import MappingProxyType
 from typing import assert_never
@@ -26,10 +25,8 @@ from continuum.cluster import groups
 from continuum.cluster.awareness import Awareness
 from continuum.cluster.directives import Directive, Send
 from continuum.cluster.exchange import state_of
+from continuum.cluster.identity import Identity as Identity
 from continuum.cluster.messages import (
-    ADDRESS_CHARS_MAX,
-    COUNT_MAX,
-    NAME_CHARS_MAX,
     PULL_MAX,
     RUMORS_MAX,
     Ack,
@@ -49,30 +46,11 @@ from continuum.cluster.probing import Probe, Probes
 from continuum.cluster.roster import Roster
 from continuum.cluster.state import Member
 from continuum.cluster.timing import Timing
-from continuum.errors import ConfigurationError
 
 SEEDS_MAX = 100
 URGENT_MAX = 10  # probes out of turn in a round of gossip
 ANSWERS_MAX = 50  # full states sent in a round of gossip; who gets none asks again
 ENVELOPE_BYTES = 64  # of a message, without names and rumors
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this node is. ``epoch``: of this life, larger than that of every earlier one (a database sequence)."""
-
-    name: str
-    address: str
-    epoch: int
-
-    def __post_init__(self) -> None:
-        if not 0 < len(self.name) <= NAME_CHARS_MAX or not 0 < len(self.address) <= ADDRESS_CHARS_MAX:
-            raise ConfigurationError(
-                f"a node needs a name of at most {NAME_CHARS_MAX} characters and an address of at most"
-                f" {ADDRESS_CHARS_MAX}: {self.name[:50]!r}, {self.address[:50]!r}"
-            )
-        if not 0 <= self.epoch < COUNT_MAX:
-            raise ConfigurationError(f"{self.epoch} is no epoch of a node")
 
 
 class Swim:
@@ -216,6 +194,8 @@ class Swim:
 
     def _meet(self, now: float, sender: str, ping: Ping) -> None:
         """Somebody lives under that name. If it is not known as such, ask it who it is."""
+        alive = Claim(ping.source, Status.ALIVE, ping.epoch, ping.incarnation)
+        self._roster.learn(now, alive, sender)
         held = self._roster.members.get(ping.source)
         if held is not None and held.epoch > ping.epoch and self._is_long_dead(now, held):
             # A later life that is over, or that never was: the earlier one is the one that talks.
@@ -326,7 +306,8 @@ class Swim:
     def _ping(self, number: int, member: Member) -> None:
         accusation = self._roster.accusation(member.name, member.epoch)  # Lifeguard §3.3: buddy system
         rumors = self._rumors(member.name + self.me.name, accusation)
-        self._send(member.address, Ping(number, member.name, self.me.name, self.me.epoch, rumors))
+        me = self._roster.me
+        self._send(member.address, Ping(number, member.name, me.name, me.epoch, me.incarnation, rumors))
 
     def _gossip(self, now: float) -> None:
         roster = self._roster

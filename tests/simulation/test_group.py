@@ -303,7 +303,7 @@ def forged(random: Random, known: list[str]) -> GossipMessage:
 
     claims = [claim() for _ in range(random.randint(0, 5))]
     kinds: list[Callable[[], GossipMessage]] = [
-        lambda: Ping(number, random.choice(known), name, 1, claims),
+        lambda: Ping(number, random.choice(known), name, 1, random.choice([0, number]), claims),
         lambda: Ack(number, name, random.randint(0, 12), number, claims),
         lambda: PingRequest(number, name, claims),
         lambda: Nack(number),

@@ -28,7 +28,7 @@ from continuum.cluster.messages import (
 
 CLAIM = Claim("a", Status.SUSPECT, 3, 1, "b", "tcp://a:1", 5, {"load": b"\x01"})
 MESSAGES: list[GossipMessage] = [
-    Ping(1, "a", "b", 2, [CLAIM]),
+    Ping(1, "a", "b", 2, 3, [CLAIM]),
     Ack(1, "a", 2, 3, []),
     PingRequest(1, "a", [CLAIM]),
     Nack(1),

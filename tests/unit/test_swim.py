@@ -158,16 +158,19 @@ def test_a_lost_connection_is_probed_at_once_and_is_no_verdict() -> None:
 
 
 def test_a_ping_for_an_earlier_owner_of_the_address_is_not_answered() -> None:
-    assert not sends(swim("a").receive(1.0, "tcp://a", Ping(1, "before me", "a", 1, [])), Ack)
+    assert not sends(swim("a").receive(1.0, "tcp://a", Ping(1, "before me", "a", 1, 0, [])), Ack)
 
 
 def test_a_node_that_was_stopped_for_a_minute_blames_nobody_for_it() -> None:
-    node = swim("a", "b", "c")
-    gossip(node, about("a", Status.SUSPECT, "b"), now=0.01)
-    node.tick(0.02)
+    """Neither the suspect, though all have confirmed it, nor the member whose answer it could not hear."""
+    node = swim("a", "b", "c", "d", "e")
+    gossip(node, *(about("a", Status.SUSPECT, accuser) for accuser in "bcde"), now=0.01)
+    node.hint_lost(0.02, "b")
     assert news(node.tick(60.0)) == []
     assert node.members["a"].status == Status.SUSPECT
+    assert node.members["b"].status == Status.ALIVE
     assert node.awareness.score == 1
+    assert Died("a", 1) in [each for _, each in run(node, 60.0, 65.0)]
 
 
 # Suspicion and refutation
@@ -211,7 +214,7 @@ def test_an_accused_node_refutes_with_a_larger_incarnation_and_doubts_itself() -
     assert news(gossip(node, about("me", Status.SUSPECT, "a", epoch=10))) == [Refuted()]
     assert node.members["me"].incarnation == 1
     assert node.awareness.score == 1
-    ((_, said),) = sends(node.receive(1.1, "tcp://a", Ping(1, "me", "a", 1, [])), Ack)
+    ((_, said),) = sends(node.receive(1.1, "tcp://a", Ping(1, "me", "a", 1, 0, [])), Ack)
     assert said.incarnation == 1
     assert any(claim.name == "me" and claim.incarnation == 1 for claim in said.rumors)
     assert news(gossip(node, about("me", Status.SUSPECT, "b", epoch=10))) == []
@@ -236,9 +239,16 @@ def test_a_node_outranks_whatever_is_said_of_it(claims: list[Claim]) -> None:
 def test_who_is_taken_for_dead_hears_it_when_it_says_something() -> None:
     node = swim("a", "b")
     assert news(gossip(node, about("a", Status.DEAD, "b"))) == [Died("a", 1)]
-    ((address, ack),) = sends(node.receive(1.1, "tcp://a", Ping(1, "me", "a", 1, [])), Ack)
+    ((address, ack),) = sends(node.receive(1.1, "tcp://a", Ping(1, "me", "a", 1, 0, [])), Ack)
     assert (address, ack.rumors[0].name, ack.rumors[0].status) == ("tcp://a", "a", Status.DEAD)
     assert [type(each) for each in news(gossip(node, alive("a", incarnation=1)))] == [Joined]
+
+
+def test_who_pings_lives_even_where_the_rumor_of_its_refutation_was_missed() -> None:
+    node = swim("a", "b")
+    gossip(node, about("a", Status.DEAD, "b"))
+    said = news(node.receive(1.1, "tcp://a", Ping(1, "me", "a", 1, 1, [])))
+    assert said == [Joined(node.members["a"])]
 
 
 def test_a_death_in_a_full_exchange_makes_this_node_look_for_itself() -> None:
@@ -298,7 +308,7 @@ def test_a_forged_later_life_that_is_long_dead_gives_way_to_the_one_that_talks()
     node = swim("a", "b")
     gossip(node, Claim("a", Status.ALIVE, 1 << 60, 0, "", "tcp://nowhere"))
     gossip(node, about("a", Status.DEAD, "b", epoch=1 << 60))
-    ping = Ping(1, "me", "a", 1, [])
+    ping = Ping(1, "me", "a", 1, 0, [])
     assert not sends(node.receive(2.0, "tcp://a", ping), Pull)
     later = 2.0 + LOCAL.dead_gossip_s
     assert sends(node.receive(later, "tcp://a", ping), Pull) == [("tcp://a", Pull(["a"]))]
@@ -472,7 +482,7 @@ any_claim = st.builds(
 )
 rumors = st.lists(any_claim, max_size=4)
 any_message: st.SearchStrategy[GossipMessage] = st.one_of(
-    st.builds(Ping, numbers, names, names, numbers, rumors),
+    st.builds(Ping, numbers, names, names, numbers, numbers, rumors),
     st.builds(Ack, numbers, names, numbers, numbers, rumors),
     st.builds(PingRequest, numbers, names, rumors),
     st.builds(Nack, numbers),
