@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from continuum import Signal, activity, workflow
+import asyncio
+from datetime import datetime
+
+from continuum import Retry, Signal, activity, activity_info, sleep_until, workflow
 
 STEPS = 10
 CHAIN_EVENTS = 2 * STEPS  # each step is scheduled and completed; begin and end of a run are in its row
@@ -43,3 +46,26 @@ async def one_step(value: int) -> int:
 @workflow
 async def waits_signal() -> int:
     return await go.wait()
+
+
+@workflow
+async def fan_out(width: int) -> int:
+    return sum(await asyncio.gather(*(add_one(value) for value in range(width))))
+
+
+@workflow
+async def sleeps_until(moment: datetime) -> None:
+    await sleep_until(moment)
+
+
+@activity(retry=Retry(max_attempts=2, initial=0.001))
+async def hold_once() -> int:
+    """The first attempt lasts until its worker dies, the second is done at once."""
+    if activity_info().attempt == 1:
+        await asyncio.sleep(3600)
+    return activity_info().attempt
+
+
+@workflow
+async def holds_once() -> int:
+    return await hold_once()

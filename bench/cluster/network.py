@@ -84,9 +84,16 @@ class Network:
         return hosts
 
     def kill(self, name: str) -> None:
-        """The machine is gone, without a word; what is on its way to it is lost."""
+        """The machine is gone without a word, as by a power cut; what is on its way to it is lost."""
         host = self.hosts[name]
         host.node, host.wake_at = None, math.inf
+
+    def crash(self, name: str) -> None:
+        """The process is gone (kill -9): its kernel closes its connections, and the others' transports say so."""
+        self.kill(name)
+        for other in self.hosts.values():
+            if other.node is not None and not other.frozen:
+                self.do(other.name, lambda node, now: node.hint_lost(now, name))
 
     def freeze(self, name: str) -> None:
         """SIGSTOP, a debugger, a suspended machine."""

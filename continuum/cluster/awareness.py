@@ -28,8 +28,11 @@ class Awareness:
     def on_unanswered(self, asked: int, nacks: int) -> None:
         """A probe failed, and of ``asked`` helpers so many said that they at least hear us.
 
-        Where nobody could be asked nobody can tell whose fault it is, and it counts as ours."""
-        self._add(max(asked - nacks, 0) if asked else 1)
+        Lifeguard counts each that is silent. Here one Nack in time is proof enough that this node hears, else the
+        silence of helpers that have died with the target (a rack, a zone) would slow its detection. Where nobody
+        could be asked nobody can tell whose fault it is, and it counts as ours."""
+        if not nacks:
+            self._add(max(asked, 1))
 
     def on_accused(self) -> None:
         """Others suspect this node: it answers too slowly."""

@@ -8,7 +8,7 @@ and encryption are the transport's.
     PingRequest ──► (Ping ──► Ack) ──► Ack | Nack      indirect probe, through another member
     Gossip                                rumors that found no probe to ride on
     Sync ──► Sync                         full state, both ways (memberlist: push-pull)
-    Pull ──► Sync                         the state of some members, because a rumor was too small for it
+    Pull ──► Answer                       the state of some members, because a rumor was too small for it
 """
 
 from __future__ import annotations
@@ -115,7 +115,13 @@ class Pull(msgspec.Struct, frozen=True, array_like=True, tag="l", gc=False):
     names: Annotated[list[Name], Meta(max_length=PULL_MAX)]
 
 
-GossipMessage = Ping | Ack | PingRequest | Nack | Gossip | Sync | Pull
+class Answer(msgspec.Struct, frozen=True, array_like=True, tag="w", gc=False):
+    """What I know of the members that you asked for, or a part of it."""
+
+    claims: Annotated[list[Claim], Meta(max_length=CLAIMS_MAX)]
+
+
+GossipMessage = Ping | Ack | PingRequest | Nack | Gossip | Sync | Pull | Answer
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,7 +1,7 @@
 """The probes under way: those of this node, and those that it makes for others.
 
-    start ──time-out──► indirect through k members ──time-out──► failed
-      └───────────────── Ack, direct or through one of them ───► answered
+    start ──time-out──► again, and through k members ──time-out──► failed
+      └────────────────── Ack, direct or through one of them ────► answered
 
 A probe fails after two time-outs, within one interval. For others this node probes once, passes an Ack on, and
 says Nack when most of a time-out has gone by, so that it arrives before the asker judges (Lifeguard §3.1).

@@ -63,6 +63,17 @@ class Roster:
         """Of the group, this node included."""
         return len(self.here) + 1
 
+    @property
+    def has_news(self) -> bool:
+        """Is there something to do in the next round of gossip?"""
+        return bool(self.rumors.names or self.news.names or self.urgent or self.stale)
+
+    def helpers(self, count: int, without: str) -> list[Member]:
+        """Return some members that are alive, as far as is known."""
+        names = self.here.sample(self._random, 2 * count, (without,))
+        alive = (self.members[name] for name in names)
+        return [member for member in alive if member.status == Status.ALIVE][:count]
+
     def learn(
         self, now: float, claim: Claim, teller: str, *, synced: bool = False, quiet: bool = False
     ) -> None:

@@ -27,18 +27,15 @@ class Rumors:
 
     def __init__(self) -> None:
         self._tiers: list[dict[_Key, _Rumor]] = [{}]
-        self._keys: dict[str, dict[_Key, _Rumor]] = {}
+        self.names: dict[str, dict[_Key, _Rumor]] = {}  # of whom there is something to tell
 
     def __len__(self) -> int:
         return sum(map(len, self._tiers))
 
-    def __bool__(self) -> bool:
-        return bool(self._keys)
-
     def add(self, claim: Claim) -> None:
         """Tell this from now on, instead of what it makes obsolete."""
         key = (claim.name, claim.by if claim.status == Status.SUSPECT else "")
-        known = self._keys.get(claim.name)
+        known = self.names.get(claim.name)
         if known is not None:
             rank = _rank(claim)
             for other, rumor in list(known.items()):
@@ -50,11 +47,11 @@ class Rumors:
                 return
         rumor = _Rumor(claim, encoded_bytes(claim))
         self._tiers[0][key] = rumor
-        self._keys.setdefault(claim.name, {})[key] = rumor
+        self.names.setdefault(claim.name, {})[key] = rumor
 
     def discard(self, name: str) -> None:
         """Tell nothing more of a member."""
-        for key, rumor in list(self._keys.get(name, {}).items()):
+        for key, rumor in list(self.names.get(name, {}).items()):
             self._drop(key, rumor)
 
     def take(self, room: int, limit: int, count: int = RUMORS_MAX) -> tuple[list[Claim], int]:
@@ -91,10 +88,10 @@ class Rumors:
 
     def _drop(self, key: _Key, rumor: _Rumor) -> None:
         del self._tiers[rumor.told][key]
-        known = self._keys[key[0]]
+        known = self.names[key[0]]
         del known[key]
         if not known:
-            del self._keys[key[0]]
+            del self.names[key[0]]
 
 
 def _rank(claim: Claim) -> tuple[int, int, int, int]:

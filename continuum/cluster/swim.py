@@ -33,6 +33,7 @@ from continuum.cluster.messages import (
     PULL_MAX,
     RUMORS_MAX,
     Ack,
+    Answer,
     Claim,
     Gossip,
     GossipMessage,
@@ -86,6 +87,7 @@ class Swim:
         self._probes = Probes(random.randrange(1 << 31))
         self._seeds: list[str] = []
         self._answers = 0
+        self._has_joined = False  # somebody has told this node all that it knows
         self._probe_at = now + random.random() * timing.probe_s
         self._gossip_at = now
         self._sync_at = now + random.random() * timing.sync_s
@@ -102,7 +104,8 @@ class Swim:
         return self._roster.ignored
 
     def join(self, now: float, addresses: Sequence[str]) -> list[Directive]:
-        """Exchange the full state with each address, again and again while this node knows no other member."""
+        """Exchange the full state with each address; with one of them again and again until somebody answers, and
+        whenever no other member is left."""
         for address in addresses:
             if address != self.me.address and address not in self._seeds and len(self._seeds) < SEEDS_MAX:
                 self._seeds.append(address)
@@ -149,6 +152,9 @@ class Swim:
                 self._on_sync(now, sender, message)
             case Pull():
                 self._on_pull(sender, message)
+            case Answer():
+                for claim in message.claims:
+                    self._roster.learn(now, claim, sender, synced=True)
             case _:
                 assert_never(message)
         return self._take()
@@ -157,7 +163,8 @@ class Swim:
         """Do what is due. It may be called at any time."""
         self._forgive(now)
         self._roster.expire(now)
-        self._tend_probes(now)
+        if now >= self._probes.wake_at:
+            self._tend_probes(now)
         if now >= self._probe_at:
             self._probe_next(now)
         if now >= self._gossip_at:
@@ -181,7 +188,7 @@ class Swim:
             self._upkeep_at,
             self._probes.wake_at,
             roster.suspicion_at,
-            self._gossip_at if self._has_news() else math.inf,
+            self._gossip_at if self._roster.has_news else math.inf,
         )
 
     def _take(self) -> list[Directive]:
@@ -250,10 +257,13 @@ class Swim:
             self._ping(number, target)
 
     def _on_sync(self, now: float, sender: str, sync: Sync) -> None:
-        is_newcomer = not self._roster.here  # what it hears now everybody else knows already
+        # What a newcomer is told when it joins everybody else knows already.
+        is_newcomer = not sync.answer and not self._roster.here
         for claim in sync.claims:
             self._roster.learn(now, claim, sender, synced=True, quiet=is_newcomer)
-        if sync.answer and self._answers < ANSWERS_MAX:
+        if not sync.answer:
+            self._has_joined = True
+        elif self._answers < ANSWERS_MAX:
             self._answers += 1
             self._sync(sender, answer=False)
 
@@ -261,7 +271,7 @@ class Swim:
         members = self._roster.members
         known = [members[name] for name in pull.names if name in members]
         for claims in state_of(known, self._roster.accusers()):
-            self._send(sender, Sync(False, claims))
+            self._send(sender, Answer(claims))
 
     # What time brings
 
@@ -278,17 +288,22 @@ class Swim:
         for address, number in nacks:
             self._send(address, Nack(number))
         for probe in unanswered:
-            self._ask_others(probe)
+            self._ask_again(probe)
         for probe in failed:
             self.awareness.on_unanswered(probe.asked, probe.nacks)
             self._roster.suspect(now, probe.name, probe.epoch)
 
-    def _ask_others(self, probe: Probe) -> None:
+    def _ask_again(self, probe: Probe) -> None:
+        """Through others, and once more directly, as memberlist does over TCP: one lost message is no suspicion."""
         roster = self._roster
-        for name in roster.here.sample(self._random, self.timing.indirect, without=(probe.name,)):
+        member = roster.members.get(probe.name)
+        if member is None:
+            return
+        self._ping(probe.number, member)
+        for helper in roster.helpers(self.timing.indirect, without=probe.name):
             probe.asked += 1
             request = PingRequest(probe.number, probe.name, self._rumors(probe.name))
-            self._send(roster.members[name].address, request)
+            self._send(helper.address, request)
 
     def _probe_next(self, now: float) -> None:
         self._probe_at = now + self.timing.probe_s * self.awareness.factor
@@ -297,7 +312,7 @@ class Swim:
         name = self._roster.round.next()
         if name is not None:
             self._probe(now, name)
-        elif self._seeds:
+        if self._seeds and (name is None or not self._has_joined):
             self._sync(self._random.choice(self._seeds), answer=True)
 
     def _probe(self, now: float, name: str) -> None:
@@ -316,7 +331,7 @@ class Swim:
     def _gossip(self, now: float) -> None:
         roster = self._roster
         self._answers = 0
-        if not self._has_news():
+        if not self._roster.has_news:
             self._gossip_at = now  # the next news leaves at once
             return
         self._gossip_at = now + self.timing.gossip_s
@@ -324,17 +339,13 @@ class Swim:
             del roster.urgent[name]
             self._probe(now, name)
         self._pull_stale()
-        if not roster.rumors and not roster.news:
+        if not roster.rumors.names and not roster.news.names:
             return
         for name in roster.here.sample(self._random, self.timing.gossip_to):
             self._gossip_with(name)
         for name in roster.dead.sample(self._random, 1):
             if not self._is_long_dead(now, roster.members[name]):
                 self._gossip_with(name)
-
-    def _has_news(self) -> bool:
-        roster = self._roster
-        return bool(roster.rumors or roster.news or roster.urgent or roster.stale)
 
     def _gossip_with(self, name: str) -> None:
         member = self._roster.members[name]
@@ -372,16 +383,14 @@ class Swim:
     def _rumors(self, names: str, accusation: Claim | None = None) -> list[Claim]:
         """Return what fits into one datagram, the accusation first."""
         roster = self._roster
-        room = self.timing.datagram_bytes - ENVELOPE_BYTES - len(names.encode())
-        first: list[Claim] = []
-        if accusation is not None:
-            first.append(accusation)
-            room -= encoded_bytes(accusation)
-        if not roster.rumors and not roster.news:
+        first = [] if accusation is None else [accusation]
+        if not roster.rumors.names and not roster.news.names:
             return first
+        room = self.timing.datagram_bytes - ENVELOPE_BYTES - len(names.encode())
+        room -= sum(map(encoded_bytes, first))
         limit = self.timing.retransmits(roster.size)
         rumors, room = roster.rumors.take(room, limit, RUMORS_MAX - len(first))
-        if roster.news:
+        if roster.news.names:
             news, _ = roster.news.take(room, limit, RUMORS_MAX - len(first) - len(rumors))
             rumors += news
         return first + rumors if first else rumors

@@ -37,7 +37,7 @@ class Timing:
     suspicion_rounds: float = 2.0  # ... and at least ln(n + 1) times so many rounds of gossip
     suspicion_max: float = 6.0  # the longest suspicion, in shortest ones (Lifeguard: beta)
     confirmations: int = 3  # independent accusers that shrink a suspicion to its shortest (Lifeguard: K)
-    confirmers: float = 4.0  # about so many members that hear of a suspicion look for themselves at once
+    confirmers: float = 6.0  # about so many members that hear of a suspicion look for themselves at once
     health_max: int = 8  # a node in bad health probes up to so many times slower, plus one (Lifeguard: S)
     reconnect_s: float = 5.0  # between two tries to reach a member that was declared dead
     dead_gossip_s: float = 30.0  # a dead member still gets gossip for so long, so that it can refute

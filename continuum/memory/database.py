@@ -18,6 +18,7 @@ from threading import Lock
 from uuid import UUID
 
 from continuum.memory.tables import Tables
+from continuum.ports.dispatch import Told, Woken
 from continuum.ports.mailbox import Notice
 
 Fault = Callable[[str], None]
@@ -40,6 +41,15 @@ class Transaction:
     def notify_mail(self, run_id: UUID, owner: str | None) -> None:
         """Tell the owner's node that the run has mail; without an owner, that a run is due."""
         self.notify(Notice("due") if owner is None else Notice("mail", run_id, owner))
+
+    def tell_by(self, told: Told) -> None:
+        """Leave out the mail that is told by message."""
+        mail = {
+            Woken(n.run_id, n.owner): n for n in self.notices if n.kind == "mail" and n.run_id is not None
+        }
+        left = told.take(list(mail))
+        by_message = [notice for woken, notice in mail.items() if woken not in left]
+        self.notices = [notice for notice in self.notices if notice not in by_message]
 
 
 class Database:

@@ -96,13 +96,18 @@ class MemoryDispatch:
             self._hold_again(transaction.tables, owner)
             return True
 
-    def retire_gone(self, boot: str, limit: int) -> Others:
-        with self._database.transaction("retire_gone") as transaction:
+    def look_for_gone(self, boot: str, limit: int) -> Others:
+        with self._database.transaction("look_for_gone") as transaction:
             tables = transaction.tables
             others = [owner for owner in tables.owners if tables.is_live(owner) and _boot_of(owner) != boot]
-            gone = [owner for owner in others if tables.holders.get(owner) == set()]
-            retired = _retire(transaction, gone[:limit])
-            return Others(retired, len(others) - len(retired))
+            return Others([owner for owner in others if tables.is_gone(owner)][:limit], len(others))
+
+    def retire_gone(self, owners: Sequence[str]) -> list[str]:
+        with self._database.transaction("retire_gone") as transaction:
+            tables = transaction.tables
+            return _retire(
+                transaction, [owner for owner in owners if tables.is_live(owner) and tables.is_gone(owner)]
+            )
 
     def ask(self, node: str, boot: str) -> list[Asked]:
         with self._database.transaction("ask") as transaction:

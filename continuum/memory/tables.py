@@ -165,6 +165,10 @@ class Tables:
         record = self.owners.get(owner) if owner is not None else None
         return record is not None and record.expires_at > self.now
 
+    def is_gone(self, owner: str) -> bool:
+        """Say whether this owner was held, and no session is left that holds it."""
+        return self.holders.get(owner) == set()
+
     def live_owner(self, run: RunRecord) -> str | None:
         """Return who owns the run, None if nobody live does."""
         return run.owner if self.is_live(run.owner) else None

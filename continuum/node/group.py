@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,11 +24,13 @@ from continuum.runtime.wake import Wake
 from continuum.wire.endpoint import SCHEME, Endpoint
 from continuum.wire.tcp import HostSockets
 
+_FILES = 8192
 _WORKFLOWS_MAX = 50  # names that are published
 
 
 def run_group(child: Child) -> int:
     site = child.site
+    _raise_file_limit()
     wake = Wake()
     with (
         closing(_open_sockets(child)) as hosts,
@@ -53,6 +56,14 @@ def run_group(child: Child) -> int:
 
         shell.watch(wake.fileno(), complete)
         return shell.run()
+
+
+def _raise_file_limit() -> None:
+    """A line to another host takes some descriptors at each end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _open_sockets(child: Child) -> HostSockets:

@@ -7,7 +7,7 @@ of its processes; when the last of them has ended, others know that it is dead, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 from uuid import UUID
 
@@ -57,10 +57,25 @@ class Woken(msgspec.Struct, frozen=True, array_like=True):
     owner: str | None
 
 
-class Others(msgspec.Struct, frozen=True, array_like=True):
-    """The owners of other lives of nodes: those that were found dead and retired, and how many are live."""
+class Told:
+    """What an operation would tell the owners of other nodes, of whom those that ``reaches`` says are told by message
+    instead: their runs come to lie in ``woken``. One for each operation; ``take`` may run in any thread."""
 
-    retired: list[str]
+    def __init__(self, reaches: Callable[[str], bool]) -> None:
+        self._reaches = reaches
+        self.woken: list[Woken] = []
+
+    def take(self, woken: Sequence[Woken]) -> list[Woken]:
+        """Take what goes by message; return what is left to be told by the database."""
+        taken = [run for run in woken if run.owner is not None and self._reaches(run.owner)]
+        self.woken += taken
+        return [run for run in woken if run not in taken]
+
+
+class Others(msgspec.Struct, frozen=True, array_like=True):
+    """The live owners of other lives of nodes: those of which no session is left, and how many there are in all."""
+
+    gone: list[str]
     live: int
 
 
@@ -113,13 +128,17 @@ class Dispatch(Protocol):
         hold it, because a connection pooler stands between."""
         ...
 
-    def retire_gone(self, boot: str, limit: int) -> Others:
-        """Retire the live owners of which every session that held them is gone, of all lives of nodes but ``boot``;
-        look at no more than ``limit``, others in each call.
+    def look_for_gone(self, boot: str, limit: int) -> Others:
+        """Find the live owners of which every session that held them is gone, of all lives of nodes but ``boot``;
+        look at no more than ``limit``, others in each call. A session may be about to be replaced.
 
-        Owners that were never held, or not since the server was started, are left alone. Safe while they come back:
-        an owner is either held again and left alone, or retired, which its next heartbeat says.
+        Owners that were never held, or not since the server was started, are not found.
         """
+        ...
+
+    def retire_gone(self, owners: Sequence[str]) -> list[str]:
+        """Retire those of these owners that are still gone; return them. Safe while they come back: an owner is either
+        held again and left alone, or retired, which its next heartbeat says."""
         ...
 
     def ask(self, node: str, boot: str) -> list[Asked]:

@@ -76,9 +76,14 @@ class PostgresDispatch:
     def hold(self, owner: str) -> bool:
         return self.holds.take(owner)
 
-    def retire_gone(self, boot: str, limit: int) -> Others:
-        (row,) = self._session.rows("retire_gone", {"boot": boot, "limit": limit})
-        return Others(row[0], row[1])
+    def look_for_gone(self, boot: str, limit: int) -> Others:
+        (row,) = self._session.rows("look_for_gone", {"boot": boot, "limit": limit})
+        return Others(*row)
+
+    def retire_gone(self, owners: Sequence[str]) -> list[str]:
+        (row,) = self._session.rows("retire_gone", {"owners": texts(owners)})
+        retired: list[str] = row[0]
+        return retired
 
     def ask(self, node: str, boot: str) -> list[Asked]:
         return [Asked(row[0], row[1]) for row in self._session.rows("ask", {"node": node, "boot": boot})]

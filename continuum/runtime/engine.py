@@ -45,6 +45,7 @@ from continuum.wire.messages import (
     EngineReady,
     Finished,
     Heartbeat,
+    Members,
     Message,
     Recovered,
     TimersFired,
@@ -77,7 +78,8 @@ class Engine:
         self._asking = Asking(offload, ports.clock)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
         self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
-        self._commits = Commits(self._asking, self._settle, self._broken)
+        self._outgoing = Outgoing(ports)
+        self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._results = Results(self._asking)
@@ -86,7 +88,6 @@ class Engine:
         self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
-        self._outgoing = Outgoing(ports)
         self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
         self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._scanned)
         self._draining = False
@@ -109,6 +110,7 @@ class Engine:
             Wake: self._on_wake,
             WorkerReady: self._on_worker,
             Recovered: self._on_recovered,
+            Members: lambda _, message: self._outgoing.neighbours.members(message),
             Ask: lambda _, message: self._ownership.answer(message.owner),
         }
 
@@ -129,19 +131,16 @@ class Engine:
 
     def peer_up(self, name: str, incarnation: str, crew: str) -> None:
         self._crew.text = crew
-        self._outgoing.peers[name] = incarnation
+        self._outgoing.neighbours.up(name, incarnation)
         if name.startswith("worker"):
             self._attempts.placement.worker_up(Peer(name, incarnation))
         self._outgoing.announce_now()
 
     def peer_down(self, name: str, incarnation: str, crew: str) -> None:
         self._crew.text = crew
-        peer = Peer(name, incarnation)
-        if self._outgoing.peers.get(name) == incarnation:
-            del self._outgoing.peers[name]
-        self._ports.post.forget(peer)
+        self._outgoing.neighbours.down(name, incarnation)
         if name.startswith("worker"):
-            self._attempts.worker_down(peer)
+            self._attempts.worker_down(Peer(name, incarnation))
 
     def tick(self) -> None:
         self._asking.tick()
@@ -271,7 +270,7 @@ class Engine:
                 self._reading.want(run)
 
     def _on_worker(self, worker: Peer, message: WorkerReady) -> None:
-        if self._outgoing.peers.get(worker.name, worker.incarnation) == worker.incarnation:
+        if self._outgoing.neighbours.alive.get(worker.name, worker.incarnation) == worker.incarnation:
             self._attempts.placement.worker_says(worker, message.queues, message.window, message.stopping)
 
     def _on_recovered(self, worker: Peer, message: Recovered) -> None:

@@ -31,21 +31,23 @@ class Unreached(NamedTuple):
 
 
 class Neighbours:
+    """``alive``: the processes of this node, name -> incarnation."""
+
     def __init__(self, ports: Ports) -> None:
         self._post, self._node, self._instance = ports.post, ports.node, ports.instance
         self._boot = ports.incarnation.partition("-")[0]
-        self._alive: dict[str, str] = {}
+        self.alive: dict[str, str] = {}
         self._nodes: dict[str, str] = {}  # those that can be reached: node -> boot
         self.free_elsewhere = 0  # how many more runs they take, all together
 
     def up(self, name: str, incarnation: str) -> None:
-        self._alive[name] = incarnation
+        self.alive[name] = incarnation
 
     def down(self, name: str, incarnation: str) -> None:
         """Note a death, so that nothing is sent to that incarnation, or read from it, any more."""
         self._post.forget(Peer(name, incarnation))
-        if self._alive.get(name) == incarnation:
-            del self._alive[name]
+        if self.alive.get(name) == incarnation:
+            del self.alive[name]
             if name == GROUP:
                 self.members(Members([]))  # until the next one knows better, the database carries everything
 
@@ -60,26 +62,30 @@ class Neighbours:
         return len(parts) == 4 and self._nodes.get(parts[0]) == parts[3].partition("-")[0]
 
     @property
+    def reaches_any(self) -> bool:
+        return bool(self._nodes)
+
+    @property
     def group(self) -> Peer | None:
         """The living group process."""
-        incarnation = self._alive.get(GROUP)
+        incarnation = self.alive.get(GROUP)
         return Peer(GROUP, incarnation) if incarnation is not None else None
 
     def engine_of(self, owner: str) -> Peer | None:
         """The living process of this node that is ``owner``."""
         peer = self.peer_of(owner)
-        return peer if peer is not None and self._alive.get(peer.name) == peer.incarnation else None
+        return peer if peer is not None and self.alive.get(peer.name) == peer.incarnation else None
 
     def names(self, role: str) -> list[str]:
         """Return the living processes of a role: those named ``role`` or ``role-<n>``."""
-        return [name for name in self._alive if name.partition("-")[0] == role]
+        return [name for name in self.alive if name.partition("-")[0] == role]
 
     def owner_of(self, name: str, incarnation: str) -> str:
         """Return the owner that a process of this node is."""
         return str(Owner(self._node, self._instance, name, incarnation))
 
     def owners(self, role: str) -> list[str]:
-        return [self.owner_of(name, self._alive[name]) for name in self.names(role)]
+        return [self.owner_of(name, self.alive[name]) for name in self.names(role)]
 
     def peer_of(self, owner: str) -> Peer | None:
         """Return the process that is ``owner``; None if it is none of this life of this node."""

@@ -2,8 +2,8 @@
 
 ::
 
-    each second, and at once when the group suspects a node
-        retire_gone ──► owners whose sessions are gone: the database knows that nobody is there any more
+    each second; at once, and for a moment more often, when the group suspects a node or somebody was found dead
+        look_for_gone ──► SURE_S ──► retire_gone: the database knows that none of their sessions is left
     the group's verdict on a node (its host may have vanished without closing a connection)
         ask ──► ANSWER_S ──► retire_silent: those that did not renew their rows
 
@@ -21,7 +21,8 @@ from continuum.ports.dispatch import Asked, Dispatch
 from continuum.runtime.role import log
 
 LOOK_S = 1.0
-SUSPECT_S, SUSPECT_LOOKS = (
+SURE_S = 0.05  # a living process replaces a session that was ended from outside in less
+HURRY_S, HURRY_LOOKS = (
     0.1,
     5,
 )  # a host's connections to the database and to the group do not end in one instant
@@ -39,6 +40,8 @@ class Vigil:
         self.retired: list[str] = []
         self._look_at = now
         self._hurried = 0
+        self._gone: list[str] = []
+        self._sure_at = math.inf
         self._verdicts: dict[tuple[str, str], None] = {}
         self._asked: dict[tuple[str, str], tuple[float, list[Asked]]] = {}
 
@@ -48,7 +51,7 @@ class Vigil:
 
     def suspect(self, now: float) -> None:
         """The group suspects a node."""
-        self._hurried = SUSPECT_LOOKS
+        self._hurried = HURRY_LOOKS
         self._look_at = min(self._look_at, now)
 
     def died(self, node: str, boot: str) -> None:
@@ -64,7 +67,9 @@ class Vigil:
     def wake_at(self) -> float:
         if self._verdicts:
             return -math.inf
-        return min(self._look_at, min((at for at, _ in self._asked.values()), default=math.inf))
+        return min(
+            self._look_at, self._sure_at, min((at for at, _ in self._asked.values()), default=math.inf)
+        )
 
     def keep(self, now: float) -> None:
         """Ask, look and retire what is due."""
@@ -77,15 +82,20 @@ class Vigil:
                 silent = self._dispatch.retire_silent(asked) if asked else []
                 del self._asked[node, boot]
                 self._note(silent, "the group has given their node up, and they do not answer")
+        if now >= self._sure_at:
+            retired = self._dispatch.retire_gone(self._gone)
+            self._sure_at = math.inf
+            self._note(retired, "their connections to the database are closed")
         if now >= self._look_at:
-            others = self._dispatch.retire_gone(self._boot, TRIED_MAX)
+            others = self._dispatch.look_for_gone(self._boot, TRIED_MAX)
+            if others.gone:
+                self._gone, self._sure_at, self._hurried = others.gone, now + SURE_S, HURRY_LOOKS
             self._look_at = now + self._pause_s(others.live)
-            self._note(others.retired, "their connections to the database are closed")
 
     def _pause_s(self, live: int) -> float:
         if self._hurried:
             self._hurried -= 1
-            return SUSPECT_S
+            return HURRY_S
         return LOOK_S if live else ALONE_S
 
     def _note(self, retired: list[str], reason: str) -> None:

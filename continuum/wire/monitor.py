@@ -39,6 +39,8 @@ class Monitor:
 
     def drain(self) -> list[LineEvent]:
         """Return what happened since the last call, in order."""
+        if not int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            return []  # cheaper than to try: there is a monitor for every host
         happened = []
         with suppress(zmq.Again):
             for _ in range(_EVENTS_MAX):
@@ -51,3 +53,4 @@ class Monitor:
     def close(self) -> None:
         """Stop watching, before the watched socket is closed."""
         self._watched.disable_monitor()
+        self.socket.close(linger=0)

@@ -33,7 +33,7 @@ from continuum.wire.endpoint import SCHEME, Endpoint
 from continuum.wire.hosts import PACKET_BYTES_MAX
 from continuum.wire.monitor import LineEvent, Monitor
 
-LINES_MAX = 128
+LINES_MAX = 400  # two sockets each, of the 1,023 that a context has
 QUEUE_PACKETS_MAX = 256  # per line and direction
 DRAIN_PACKETS_MAX = 256  # at once, so that the role's tick gets its turn
 OPEN_BYTES_MAX = 2**20  # of a packet while nobody has to prove anything
@@ -204,16 +204,18 @@ class HostSockets:
         while len(self._lines) >= LINES_MAX:
             self._close(next(iter(self._lines)), 0)
         host = address.rpartition(":")[0]
-        socket = self._socket(zmq.DEALER, Endpoint(host.strip("[]"), 0))
-        if self._key is not None:
-            socket.setsockopt(zmq.CURVE_SERVERKEY, self._key.public)
-            self._give_keys(socket)
-        line = _Line(socket)
         try:
-            socket.connect(SCHEME + address)
+            line = _Line(self._socket(zmq.DEALER, Endpoint(host.strip("[]"), 0)))
+        except zmq.ZMQError:  # no more descriptors
+            return None
+        try:
+            if self._key is not None:
+                line.socket.setsockopt(zmq.CURVE_SERVERKEY, self._key.public)
+                self._give_keys(line.socket)
+            line.socket.connect(SCHEME + address)
         except zmq.ZMQError:  # no address at all
             line.monitor.close()
-            socket.close(linger=0)
+            line.socket.close(linger=0)
             return None
         self._lines[address] = line
         self._poll.attach(line.monitor.socket)

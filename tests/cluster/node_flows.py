@@ -98,5 +98,6 @@ async def hangs_until_told(marker: str, told: str) -> None:
 @workflow
 async def family(size: int) -> int:
     """Children that may run anywhere."""
+    await wait_signal("go")
     refs = [await start_child(chain(1)) for _ in range(size)]
     return sum([await ref for ref in refs])
