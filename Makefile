@@ -7,7 +7,7 @@ STAMP := .venv/.complete
 ARGS ?=
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 env: $(STAMP)  ## the environment: locked dependencies and this project, in .venv
 
@@ -22,7 +22,7 @@ test: env  ## every test; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 test-long: env  ## what takes minutes: hosts that are frozen, cut apart and restarted under load
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m long $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long $(ARGS)
 
 lint: env  ## ruff, mypy --strict and the layers
 	$(BIN)/ruff check .

@@ -40,7 +40,7 @@ MODULES = ("tests.cluster.node_flows", "tests.cluster.journeys")
 RUNS, LEGS = 30, 4
 LIMIT_S = 90.0
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.xdist_group("hosts")]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
