@@ -1,13 +1,13 @@
 # Continuum. `make` lists what it can do; everything runs in .venv, which `make env` makes from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint fmt bench rules lock clean
+.PHONY: help env demo test test-long lint fmt bench rules lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.complete
 ARGS ?=
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 env: $(STAMP)  ## the environment: locked dependencies and this project, in .venv
 
@@ -20,6 +20,9 @@ demo: env  ## a node, a small shop, and a kill -9 in the middle of it
 
 test: env  ## every test; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-long: env  ## what takes minutes: hosts that are frozen, cut apart and restarted under load
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long $(ARGS)
 
 lint: env  ## ruff, mypy --strict and the layers
 	$(BIN)/ruff check .
