@@ -26,8 +26,11 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
         for each in (full, empty):
             _round(each, "growth-warm-up", plan.warm_up_runs)
         for number in range(1, plan.growth_pairs + 1):
-            full_rates.append(_round(full, f"growth-{number}", plan.growth_chains))
-            empty_rates.append(_round(empty, f"growth-{number}", plan.growth_chains))
+            pair = ((full, full_rates), (empty, empty_rates))
+            for each, rates in (
+                pair if number % 2 else reversed(pair)
+            ):  # what the first leaves behind, the second pays
+                rates.append(_round(each, f"growth-{number}", plan.growth_chains))
             ratio = full_rates[-1] / empty_rates[-1]
             say(
                 f"growth {number}/{plan.growth_pairs}: {full_rates[-1]:,.0f} of {empty_rates[-1]:,.0f}, {ratio:.2f}"

@@ -100,7 +100,7 @@ def quick(limit: Path) -> Plan:
         parked_runs=5000,
         parked_until_evicted=False,
         parked_idle_windows=3,
-        parked_idle_s=2.0,
+        parked_idle_s=4.0,
         suspended_runs=10_000,
         signalled_runs=1000,
         restart_rounds=2,
@@ -119,7 +119,7 @@ def smoke(limit: Path, patience: int = 1) -> Plan:
     return Plan(
         limit,
         name="smoke",
-        chain_runs=800,
+        chain_runs=1500,
         chain_pairs=3 * patience,
         replay_pairs=5,
         engines_runs=400,
