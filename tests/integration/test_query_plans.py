@@ -82,6 +82,7 @@ class Explained:
 
     def __init__(self, session: Session) -> None:
         self.connection = session.open()
+        self._plans: dict[str, list[Node]] = {}
         found = self.connection.execute(
             "select c.relname from pg_index i join pg_class c on c.oid = i.indexrelid where i.indpred is not null"
         ).fetchall()
@@ -91,8 +92,13 @@ class Explained:
         ).fetchall()
         self.partitions = {name for (name,) in found}
 
-    def plan(self, text: bytes) -> list[Node]:
+    def plan(self, name: str) -> list[Node]:
         """The nodes of the generic plan of a statement, each knowing whether a limit stands above it."""
+        if name not in self._plans:
+            self._plans[name] = self._explain(statement(name))
+        return self._plans[name]
+
+    def _explain(self, text: bytes) -> list[Node]:
         names: dict[bytes, int] = {}
         numbered = re.sub(
             rb"%\((\w+)\)b", lambda found: b"$%d" % names.setdefault(found[1], len(names) + 1), text
@@ -140,7 +146,7 @@ def used_indexes(plan: list[Node]) -> set[str]:
 
 @pytest.mark.parametrize("name", PLANNED)
 def test_a_statement_reads_no_large_table_from_end_to_end(explained: Explained, name: str) -> None:
-    for node in explained.plan(statement(name)):
+    for node in explained.plan(name):
         table = node.get("Relation Name", "")
         assert not (node["Node Type"] == "Seq Scan" and explained.is_large(table)), f"{name} walks {table}"
 
@@ -148,7 +154,7 @@ def test_a_statement_reads_no_large_table_from_end_to_end(explained: Explained, 
 @pytest.mark.parametrize("name", PLANNED)
 def test_a_statement_walks_no_large_index_from_end_to_end(explained: Explained, name: str) -> None:
     """A partial index may be walked, for it has only what is outstanding; and any, up to a limit."""
-    for node in explained.plan(statement(name)):
+    for node in explained.plan(name):
         index = node.get("Index Name")
         if index is None or "Index Cond" in node or node["limited"] or index in explained.partial:
             continue
@@ -158,7 +164,7 @@ def test_a_statement_walks_no_large_index_from_end_to_end(explained: Explained, 
 
 @pytest.mark.parametrize("name", PLANNED)
 def test_a_statement_uses_the_indexes_that_its_first_line_names(explained: Explained, name: str) -> None:
-    named, used = named_indexes(name), used_indexes(explained.plan(statement(name)))
+    named, used = named_indexes(name), used_indexes(explained.plan(name))
     missing = set(re.findall(r"continuum_\w+", named)) - used
     assert not missing, f"{name} does not use {missing}, but {used}"
     if "primary key" in named:
