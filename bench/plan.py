@@ -47,7 +47,7 @@ class Plan:
     name: str = "full"
     chain_runs: int = 4000
     chain_pairs: int = 7
-    load_steps: int = 20_000
+    load_steps: int = 10_000
     load_rounds: int = 3
     noop_runs: int = 3000
     noop_rounds: int = 5

@@ -75,7 +75,9 @@ class Loop(asyncio.AbstractEventLoop):
     def __init__(self) -> None:
         self._ready: deque[asyncio.Handle] = deque()
 
-    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle

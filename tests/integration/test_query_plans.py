@@ -158,7 +158,7 @@ def test_a_statement_walks_no_large_index_from_end_to_end(explained: Explained, 
         index = node.get("Index Name")
         if index is None or "Index Cond" in node or node["limited"] or index in explained.partial:
             continue
-        table = node.get("Relation Name", index)
+        table = str(node.get("Relation Name", index))
         assert not explained.is_large(table), f"{name} walks all of {index}"
 
 
