@@ -25,7 +25,6 @@ from continuum.runtime.limits import EngineLimits
 LIVE_PART = 0.85  # of an engine's limit: a little below it gives back those that rested longest
 WARM_UP_RUNS = 2000
 GIVEN_BACK_S = 240.0
-CALM_S = 6.0  # after its start a node looks around
 LOOK_S = 1.0
 
 _HELD = sql.SQL("select count(*) from {schema}.continuum_runs where lease_owner is not null")
@@ -43,7 +42,7 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
         full.engines = 1
         settle(full)
         _ = full.node
-        time.sleep(CALM_S)
+        time.sleep(plan.parked_calm_s)  # after its start a node looks around
         percents, queries_per_s = _idle(full, plan)
     say(
         f"parked: the idle node takes {median(percents):.2f} % of a core and asks {queries_per_s:.2f} queries/s"

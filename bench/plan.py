@@ -63,6 +63,7 @@ class Plan:
     timer_lead_s: float = 10.0
     parked_runs: int = 100_000
     parked_until_evicted: bool = True
+    parked_calm_s: float = 6.0
     parked_idle_windows: int = 5
     parked_idle_s: float = 6.0
     suspended_runs: int = 100_000
