@@ -27,7 +27,7 @@ from continuum.cluster.messages import (
     encode,
 )
 from continuum.cluster.swim import Swim
-from continuum.cluster.timing import LOCAL
+from continuum.cluster.timing import LOCAL, WAN
 
 SEEDS = int(os.environ.get("CONTINUUM_GROUP_SEEDS", "12"))
 KNOWN_S = 3.0  # M1
@@ -151,6 +151,15 @@ def test_late_doubled_and_reordered_messages_do_not_kill_anybody(seed: int) -> N
     net.grown(10)
     net.run(60.0)
     assert not died(net)
+
+
+def test_hosts_on_several_continents_keep_each_other_and_miss_a_dead_one() -> None:
+    net = Network(13, loss=0.02, delay_s=(0.02, 0.2), timing=WAN)
+    net.grown(20)
+    net.run(120.0)
+    assert not died(net)
+    net.kill("host-7")
+    assert net.run(20.0, lambda: len(net.told(Died, "host-7")) == 19)
 
 
 def test_a_node_that_is_stopped_for_a_minute_is_declared_dead_comes_back_and_blames_nobody() -> None:
