@@ -50,7 +50,7 @@ class Plan:
     name: str = "full"
     chain_runs: int = 4000
     chain_pairs: int = 7
-    load_steps: int = 20_000
+    load_steps: int = 10_000
     load_rounds: int = 3
     noop_runs: int = 3000
     noop_rounds: int = 5
@@ -66,6 +66,7 @@ class Plan:
     timer_lead_s: float = 10.0
     parked_runs: int = 100_000
     parked_until_evicted: bool = True
+    parked_calm_s: float = 6.0
     parked_idle_windows: int = 5
     parked_idle_s: float = 6.0
     suspended_runs: int = 100_000
@@ -106,7 +107,7 @@ def quick(limit: Path) -> Plan:
         parked_runs=5000,
         parked_until_evicted=False,
         parked_idle_windows=3,
-        parked_idle_s=2.0,
+        parked_idle_s=4.0,
         suspended_runs=10_000,
         signalled_runs=1000,
         restart_rounds=2,
@@ -128,7 +129,7 @@ def smoke(limit: Path, patience: int = 1) -> Plan:
     return Plan(
         limit,
         name="smoke",
-        chain_runs=800,
+        chain_runs=1500,
         chain_pairs=3 * patience,
         replay_pairs=5,
         engines_runs=400,

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -35,16 +35,22 @@ sys.exit(run_node(NodeConfig(**settings, **tuples)))
 
 
 class ForegroundNode:
-    """A process that runs ``run_node``. Its log is a file, so that nobody has to read it meanwhile."""
+    """A process that runs ``run_node``. Its log is a file, so that nobody has to read it meanwhile.
+
+    ``command`` goes in front of it, to run it on a host of the test's own."""
 
     def __init__(
-        self, config: NodeConfig, folder: Path, environment: Mapping[str, str] | None = None
+        self,
+        config: NodeConfig,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
     ) -> None:
         self.folder = folder
         self._log = folder / f"{config.node_name}-{time.monotonic_ns()}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, json.dumps(asdict(config))],
+                [*command, sys.executable, "-c", PROGRAM, json.dumps(asdict(config))],
                 cwd=folder,
                 env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
@@ -66,6 +72,10 @@ class ForegroundNode:
 
     def wait_ready(self) -> None:
         self.wait_log("ready child='dispatcher'")
+
+    def pids(self) -> list[int]:
+        """All its processes, the supervisor first."""
+        return [self._tree.pid, *(child.pid for child in self._tree.children(recursive=True))]
 
     def end(self) -> int:
         """Wait for the end and return the exit code."""
