@@ -188,6 +188,24 @@ def test_a_group_process_that_is_killed_comes_back_while_the_runs_go_on(scene: S
     assert client.start(chain(3)).result(timeout=LIMIT_S) == 3
 
 
+@pytest.mark.rule("M2", "A8")
+def test_groups_that_hang_cost_time_and_nothing_else(scene: Scene, client: Client) -> None:
+    engines = scene.node("engines", workers=0)
+    workers = scene.node("workers", engines=0)
+    scene.cluster.wait_sees("workers", {"engines": "alive"})
+    assert client.start(chain(2)).result(timeout=LIMIT_S) == 2
+    stopped = [group_pid(engines), group_pid(workers)]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert client.start(chain(4)).result(timeout=LIMIT_S) == 4
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    scene.cluster.wait_sees("workers", {"engines": "alive"})
+    assert client.start(chain(2)).result(timeout=LIMIT_S) == 2
+
+
 @pytest.mark.rule("M2")
 def test_nodes_outside_of_the_group_work_through_the_database(open_scene: Scene, client: Client) -> None:
     engines = open_scene.node("engines", workers=0, cluster=False)
