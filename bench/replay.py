@@ -1,6 +1,6 @@
 """A long history, walked again in this process: from its events, and from a snapshot of them.
 
-``us_per_event`` is the walk: from the rows that the journal has loaded to where the code of the run has its value again.
+``us_per_event`` is the walk: from the rows that the journal has loaded to where the code of the run has its value.
 ``snapshot_ratio`` is all that resuming costs this process, by the processor time of its thread: the journal reads the
 run from the database, once its 20,000 events and once the one blob, and the walk follows. What the server does for
 either is not in it, and the node lies idle.
