@@ -157,7 +157,7 @@ class ActivityCall(Call[R_co]):
         Raises:
             PayloadError: one of them cannot be encoded.
         """
-        return payload.encode([list(self.args), dict(self.kwargs)], path=self.name)
+        return payload.encode_arguments(self.args, self.kwargs, path=self.target.name)
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True

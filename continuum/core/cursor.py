@@ -26,7 +26,7 @@ from continuum.model.events import (
     EventRow,
     Patched,
     completed_of,
-    to_row,
+    to_rows,
 )
 
 _PATCHED = KIND_OF[Patched]
@@ -254,7 +254,7 @@ class Cursor:
     def take(self) -> tuple[int, list[EventRow]]:
         """Return the seq before the new events, and these as rows; and forget them."""
         base = self._taken
-        rows = [to_row(base + index, body) for index, body in enumerate(self._new, 1)]
+        rows = to_rows(base, self._new)
         self._taken = base + len(rows)
         self._new = []
         return base, rows

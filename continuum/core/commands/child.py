@@ -18,7 +18,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-from continuum.core.pending import CommandFuture, Restore, settle
+from continuum.core.pending import CommandFuture, command_future, Restore, settle
 from continuum.core.site import place_text
 from continuum.errors import ChildError, ConfigurationError, RunExistsError
 from continuum.model import payload
@@ -166,7 +166,7 @@ def _start(machine: Machine, call: WorkflowCall[Any], name: str | None, attached
     if name is not None:
         children.names.add(name)
     seq = cursor.seq
-    end = CommandFuture(machine, seq) if attached else machine.loop.create_future()
+    end = command_future(machine, seq) if attached else machine.loop.create_future()
     restore = identity if call.target is None else call.target.signature.restore_result
     child = machine.pending[seq] = PendingChild(run_id, call.name, restore, end, attached)
     return child

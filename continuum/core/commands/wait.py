@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
-from continuum.core.pending import CommandFuture, Restore, settle
+from continuum.core.pending import CommandFuture, command_future, Restore, settle
 from continuum.core.site import site_text, user_site
 from continuum.core.step import TimerSet
 from continuum.model.events import EventBody, SignalAwaited, SignalReceived, TimerFired
@@ -71,7 +71,7 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
     else:
         cursor.drifted(f"wait for signal {name}", site)
     seq = cursor.seq
-    future = CommandFuture(machine, seq)
+    future = command_future(machine, seq)
     machine.pending[seq] = PendingWait(name, restore, future, timeout_s is not None)
     machine.inbox.add_wait(name, seq)
     return future
