@@ -164,8 +164,7 @@ class WorkflowLoop(AbstractEventLoop):
         self._tasks.add(task)
         return task
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = bool  # False; every new future asks, and a function in C answers sooner
 
     def is_running(self) -> bool:
         return True

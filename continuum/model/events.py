@@ -284,10 +284,7 @@ def to_row(seq: int, body: EventBody) -> EventRow:
 def to_rows(base: int, bodies: Sequence[EventBody]) -> list[EventRow]:
     """Return ``bodies`` as the rows after the row number ``base``."""
     encode, kinds = _encode, KIND_OF
-    return [
-        EventRow(seq, kinds[type(body)], encode(body))
-        for seq, body in enumerate(bodies, base + 1)
-    ]
+    return [EventRow(seq, kinds[type(body)], encode(body)) for seq, body in enumerate(bodies, base + 1)]
 
 
 def known_kinds(rows: Sequence[EventRow]) -> bytes:

@@ -11,7 +11,7 @@ from continuum.core.failure import activity_error
 from continuum.core.options import checked_name
 from continuum.core.pending import CommandFuture, Restore, command_future, settle
 from continuum.core.site import place_text
-from continuum.core.step import Dispatch
+from continuum.core.step import Dispatch, more
 from continuum.model.events import (
     ActivityCompleted,
     ActivityFailed,
@@ -75,7 +75,7 @@ class PendingActivity:
         return True
 
     def withdrawn(self, machine: Machine, seq: int) -> None:
-        machine.out.abandoned.append((seq, self.attempt))
+        machine.out.abandoned = more(machine.out.abandoned, (seq, self.attempt))
         machine.out.dispatches = [d for d in machine.out.dispatches if d.seq != seq]
 
 

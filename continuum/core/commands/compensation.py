@@ -6,7 +6,7 @@ from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
 from continuum.core.commands.activity import PendingActivity
-from continuum.core.pending import CommandFuture, command_future
+from continuum.core.pending import command_future
 from continuum.core.site import place_text
 from continuum.model.events import (
     ActivityRetried,
