@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from continuum.core.call import ActivityCall
@@ -262,7 +262,8 @@ class Machine:
     # -- inside
 
     async def _main(self) -> object:
-        args, kwargs = cast("tuple[list[object], dict[str, object]]", payload.decode(self._args, path="args"))
+        decoded: Any = payload.decode(self._args, path="args")
+        args, kwargs = decoded
         positional, named = self.workflow.signature.restore_arguments(args, kwargs)
         return await self.workflow.fn(*positional, **named)
 
@@ -308,6 +309,6 @@ class Machine:
 
     def _awaiting(self, seq: int, attempt: int) -> PendingActivity | None:
         entry = self.pending.get(seq)
-        if isinstance(entry, PendingActivity) and entry.attempt == attempt and not self.ended:
-            return entry
-        return None
+        if not isinstance(entry, PendingActivity) or entry.attempt != attempt or self.ended:
+            return None
+        return entry

@@ -19,11 +19,11 @@ from typing import Any
 
 from continuum.core.definitions import Workflow
 from continuum.core.recorded import recorded_of
-from continuum.core.step import Crew
+from continuum.core.step import Crew, Dispatch
 from continuum.errors import JournalError, ReplayDriftError
 from continuum.model.ids import Owner
 from continuum.model.run import LIVE_STATES
-from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release
+from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release, RunCommit
 from continuum.ports.offload import Completion, Lane, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
@@ -314,18 +314,22 @@ class Engine:
                 self._outgoing.ended(run.id)
             self._forget(run)
             return
-        for dispatch in out.dispatches:
+        self._let_out(run, commit, out.dispatches)
+        self._snapshots.consider(run, commit.base_seq + len(commit.events))
+        if self._limits.always_replay and not run.dirty and not run.unsettled:
+            self._reload(run)
+        else:
+            self._touch(run)
+
+    def _let_out(self, run: LiveRun, commit: RunCommit, dispatches: Sequence[Dispatch]) -> None:
+        """What the commit made durable may be seen outside now (R8)."""
+        for dispatch in dispatches:
             if dispatch.seq in run.machine.pending:
                 self._attempts.let_out(run, dispatch)
         for timer in commit.timers_set:
             self._outgoing.timer_set(run.id, timer, self._ownership.now_us())
         if commit.tasks_set:
             self._outgoing.tasks_set()
-        self._snapshots.consider(run, commit.base_seq + len(commit.events))
-        if self._limits.always_replay and not run.dirty and not run.unsettled:
-            self._reload(run)
-        else:
-            self._touch(run)
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
         """What the run did cannot be written: park it, with the reason, and let its neighbours go on."""
