@@ -74,6 +74,8 @@ class Attempts:
             self._count += 1
             due = self._ports.clock.monotonic() + dispatch.delay_s
             heapq.heappush(self._delayed, (due, self._count, run, dispatch))
+        elif dispatch.idempotency_key is None:
+            self._place(run, dispatch)
         else:
             self._begin(run, dispatch)
 
