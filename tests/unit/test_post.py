@@ -207,6 +207,7 @@ def test_what_is_reliable_is_what_carries_work() -> None:
         "Recover",
         "Recovered",
         "Assign",
+        "Forward",
     }
 
 
