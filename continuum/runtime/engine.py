@@ -122,8 +122,7 @@ class Engine:
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         handlers = self._handlers
         for message in messages:
-            handler = handlers.get(type(message))
-            if handler is not None:
+            if (handler := handlers.get(type(message))) is not None:
                 handler(sender, message)
 
     def complete(self, completion: Completion) -> None:

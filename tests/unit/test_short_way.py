@@ -232,7 +232,8 @@ def test_a_dropped_call_warns_in_a_replay_too() -> None:
             warnings.simplefilter("always")
             Driver(drops, history=history)
             gc.collect()
-        assert [str(w.message).partition(" was made")[0] for w in caught] == [f"{double.name}(1)"]
+        texts = [str(w.message) for w in caught if "was made but never" in str(w.message)]
+        assert [text.partition(" was made")[0] for text in texts] == [f"{double.name}(1)"]
 
 
 @activity(name="short.undo")
