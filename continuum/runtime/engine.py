@@ -18,10 +18,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from continuum.core.definitions import Workflow
-from continuum.core.step import Crew
+from continuum.core.recorded import recorded_of
+from continuum.core.step import Crew, Dispatch
 from continuum.errors import JournalError, ReplayDriftError
 from continuum.model.ids import Owner
-from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release
+from continuum.model.run import LIVE_STATES
+from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release, RunCommit
 from continuum.ports.offload import Completion, Lane, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
@@ -83,14 +85,14 @@ class Engine:
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._results = Results(self._asking)
-        touch, look, now_us = self._commits.touch, self._reading.want, self._ownership.now_us
-        self._attempts = Attempts(ports, self._runs, self._crew, touch, now_us, self._results, look)
+        look, now_us = self._reading.want, self._ownership.now_us
+        self._attempts = Attempts(ports, self._runs, self._crew, self._commits, now_us, self._results, look)
         self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
         self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
         self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._scanned)
-        self._draining = False
+        self._draining = self._retired = self._asked_to_retire = False
         self._releasing = Releasing(
             self._asking,
             ports.clock,
@@ -100,8 +102,6 @@ class Engine:
             self._drop,
             self._outgoing.runs_due,
         )
-        self._retired = False
-        self._asked_to_retire = False
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Finished: self._on_finished,
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
@@ -122,8 +122,7 @@ class Engine:
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         handlers = self._handlers
         for message in messages:
-            handler = handlers.get(type(message))
-            if handler is not None:
+            if (handler := handlers.get(type(message))) is not None:
                 handler(sender, message)
 
     def complete(self, completion: Completion) -> None:
@@ -225,7 +224,7 @@ class Engine:
         if code.version_hash != claimed.version_hash:
             run.stamp = code.version_hash
         try:
-            history = history_of(loaded, code.version_hash) if loaded is not None else []
+            history = history_of(loaded, code.version_hash) if loaded is not None else recorded_of(())
             if history is None:
                 self._loading.want(Lease(claimed.run_id, claimed.token), snapshots=False)
                 return
@@ -251,7 +250,7 @@ class Engine:
     # -- arrivals
 
     def _on_finished(self, worker: Peer, message: Finished) -> None:
-        if message.run in self._loading:
+        if message.run not in self._runs and message.run in self._loading:
             self._held.setdefault(message.run, []).append((worker, message))
         else:
             self._attempts.finished(worker, message)
@@ -298,34 +297,39 @@ class Engine:
     # -- after a commit
 
     def _settle(self, flight: Flight, written: bool) -> None:
-        run = flight.run
+        run, commit, out = flight.run, flight.commit, flight.step.out
         if not written:
-            self._kin.refused(flight.commit)
+            self._kin.refused(commit)
             self._not_written(run)
             return
-        self._kin.committed(run, flight.commit)
-        self._attempts.settle(run, flight.settled)
+        ended = commit.state not in LIVE_STATES
+        if ended or commit.children_started:
+            self._kin.committed(run, commit)
+        if flight.settled:
+            self._attempts.settle(run, flight.settled)
         if self._runs.get(run.id) is not run:
             return  # another lease of this run has come since
-        for seq, attempt in flight.step.out.abandoned:
+        for seq, attempt in out.abandoned:
             self._attempts.abandon(run, seq, attempt)
-        if flight.commit.state not in ("running", "suspended"):
+        if ended:
             if not flight.announced:
                 self._outgoing.ended(run.id)
             self._forget(run)
             return
-        for dispatch in flight.step.out.dispatches:
-            if run.machine.attempt(dispatch.seq) is not None:
-                self._attempts.let_out(run, dispatch)
-        for timer in flight.commit.timers_set:
-            self._outgoing.timer_set(run.id, timer, self._ownership.now_us())
-        if flight.commit.tasks_set:
-            self._outgoing.tasks_set()
-        self._snapshots.consider(run, flight.commit.base_seq + len(flight.commit.events))
+        self._let_out(run, commit, out.dispatches)
+        self._snapshots.consider(run, commit.base_seq + len(commit.events))
         if self._limits.always_replay and not run.dirty and not run.unsettled:
             self._reload(run)
         else:
             self._touch(run)
+
+    def _let_out(self, run: LiveRun, commit: RunCommit, dispatches: Sequence[Dispatch]) -> None:
+        """What the commit made durable may be seen outside now (R8)."""
+        for dispatch in dispatches:
+            if dispatch.seq in run.machine.pending:
+                self._attempts.let_out(run, dispatch)
+        if commit.timers_set or commit.tasks_set:
+            self._outgoing.set_by(commit, self._ownership.now_us())
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
         """What the run did cannot be written: park it, with the reason, and let its neighbours go on."""
@@ -370,8 +374,8 @@ class Engine:
         idle = self._loading.idle and self._commits.idle and self._releasing.idle
         if not self._runs and idle and not self._asked_to_retire:
             self._asked_to_retire = True
-            owner = self._ownership.owner
-            self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.retire([owner]), self._on_retired)
+            owners = [self._ownership.owner]
+            self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.retire(owners), self._on_retired)
 
     def _on_retired(self, _: object) -> None:
         self._retired = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from continuum.ports.dispatch import Told
-from continuum.ports.journal import TimerRow
+from continuum.ports.journal import RunCommit
 from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.role import Ports
 from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet, Wake
@@ -25,16 +25,17 @@ class Outgoing:
         self._announce_at = 0.0
         self._announced = False  # once registered it says so at once: runs wait for this engine
 
-    def timer_set(self, run: bytes, timer: TimerRow, now_us: int) -> None:
-        delay_s = timer.delay_s if timer.delay_s is not None else ((timer.until or 0) - now_us) / 1e6
-        if delay_s <= NEAR_TIMER_S:
-            self._timers.append((run, timer.seq, max(delay_s, 0.0)))
+    def set_by(self, commit: RunCommit, now_us: int) -> None:
+        """A commit has set timers, or put attempts into task rows."""
+        for timer in commit.timers_set:
+            delay_s = timer.delay_s if timer.delay_s is not None else ((timer.until or 0) - now_us) / 1e6
+            if delay_s <= NEAR_TIMER_S:
+                self._timers.append((commit.run_id.bytes, timer.seq, max(delay_s, 0.0)))
+        if commit.tasks_set:
+            self._look_tasks = True
 
     def ended(self, run: bytes) -> None:
         self._ended.append(run)
-
-    def tasks_set(self) -> None:
-        self._look_tasks = True
 
     def runs_due(self) -> None:
         """Runs were given back, or inserted: a dispatcher may claim them."""

@@ -6,11 +6,12 @@ from asyncio import Future
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from continuum.core.cursor import NOT_GIVEN
 from continuum.core.failure import activity_error
 from continuum.core.options import checked_name
-from continuum.core.pending import CommandFuture, Restore, restored, settle
-from continuum.core.site import site_text
-from continuum.core.step import Dispatch
+from continuum.core.pending import CommandFuture, Restore, command_future, settle
+from continuum.core.site import place_text
+from continuum.core.step import Dispatch, more
 from continuum.model.events import (
     ActivityCompleted,
     ActivityFailed,
@@ -61,7 +62,7 @@ class PendingActivity:
         return ActivityFailed(seq, failure, self.attempt, at, timed_out)
 
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
-        if isinstance(body, ActivityCompleted):
+        if type(body) is ActivityCompleted:
             del machine.pending[seq]
             settle(self.future, _restoring(machine, seq, self.call), body.value, "result")
         elif isinstance(body, ActivityFailed):
@@ -74,8 +75,27 @@ class PendingActivity:
         return True
 
     def withdrawn(self, machine: Machine, seq: int) -> None:
-        machine.out.abandoned.append((seq, self.attempt))
+        machine.out.abandoned = more(machine.out.abandoned, (seq, self.attempt))
         machine.out.dispatches = [d for d in machine.out.dispatches if d.seq != seq]
+
+
+def given(machine: Machine, call: ActivityCall[Any]) -> object:
+    """Return the recorded result of the activity if it is the very next event and nothing else is ready to run, else
+    `NOT_GIVEN`. The code would wait now and be given just that: so it is given it at once, without the way through
+    the loop.
+
+    Raises:
+        Exception: an argument is refused, or the result cannot be restored; the code is to see this.
+    """
+    target, cursor = call.target, machine.cursor
+    if cursor.seq != call.met_at and not cursor.meets(target.name, target.begins):
+        return NOT_GIVEN
+    if call.compensation is not None or machine.loop.ready or cursor.closed or cursor.drift is not None:
+        return NOT_GIVEN
+    value = cursor.given(None if _surely_fits(call) else call.packed)
+    if value is NOT_GIVEN or type(value) is target.signature.plain_result:
+        return value
+    return target.signature.restore_result(value)
 
 
 def schedule(machine: Machine, call: ActivityCall[Any]) -> Steps:
@@ -88,45 +108,35 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Steps:
         if recorded is None:
             return _begin(machine, call, args).__await__()
     if type(recorded) is not ActivityScheduled or not is_it:
-        cursor.drifted(f"activity {call.name}", site_text(call.site))
+        cursor.drifted(f"activity {call.name}", place_text(call.place))
     cursor.accept()
     return _recorded(machine, call, recorded)
 
 
 def _begin(machine: Machine, call: ActivityCall[Any], args: bytes) -> Future[Any]:
-    key, crew = idempotency_key(call), machine.crew.text
-    machine.cursor.append(ActivityScheduled(call.name, args, site_text(call.site), crew))
-    entry = _pend(machine, call, args, key, crew)
-    machine.out.dispatches.append(entry.dispatch(machine.cursor.seq))
-    return entry.future
+    key = None if call.policy.idempotency_key is None else idempotency_key(call)
+    cursor, crew = machine.cursor, machine.crew.text
+    cursor.append(ActivityScheduled(call.target.name, args, place_text(call.place), crew))
+    machine.out.dispatches.append(Dispatch(cursor.seq, 1, call, args, key))
+    return _pend(machine, call, args, key, crew).future
 
 
 def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivityScheduled) -> Steps:
     """The call is in the journal. If its result is the very next event, and nothing else is ready to run, the code
-    would wait now and be given just that: so it is given it at once, without the way through the loop."""
+    is given it at once; see `given`, the short way for what most calls are."""
     seq = machine.cursor.seq
-    answer = machine.cursor.answer(ActivityCompleted) if machine.loop.quiet else None
+    answer = machine.cursor.answer(ActivityCompleted) if not machine.loop.ready else None
     if answer is not None:
-        value, error = restored(_restoring(machine, seq, call), answer.value, "result")
-        if error is None:
-            return _at_once(value)
         future = machine.loop.create_future()
-        future.set_exception(error)
-        return future.__await__()
+        return settle(future, _restoring(machine, seq, call), answer.value, "result").__await__()
     return _pend(machine, call, recorded.args, idempotency_key(call), recorded.crew).future.__await__()
-
-
-def _at_once(value: object) -> Steps:
-    """Give the value without a wait: for a third of what a future costs."""
-    return value
-    yield
 
 
 def _pend(
     machine: Machine, call: ActivityCall[Any], args: bytes, key: str | None, crew: str
 ) -> PendingActivity:
     seq = machine.cursor.seq
-    entry = machine.pending[seq] = PendingActivity(call, args, key, CommandFuture(machine, seq), crew)
+    entry = machine.pending[seq] = PendingActivity(call, args, key, command_future(machine, seq), crew)
     return entry
 
 
