@@ -38,11 +38,10 @@ READ_WHOLE = {
         "continuum_signals_unread",
     },
 }
-OF_PEOPLE = {
-    "query",
-    "versions",
-    "collect_versions",
-}  # no node asks them: planned with the conditions of each call
+# No node asks them: planned with the conditions of each call, or counts of all that waits, for a person who looks.
+OF_PEOPLE = {"query", "versions", "collect_versions"} | {
+    name for name in QUERIES if name.startswith("overview_")
+}
 
 
 @pytest.fixture(scope="module")

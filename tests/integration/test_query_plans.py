@@ -21,7 +21,8 @@ from continuum.postgres.schema import migrate
 from continuum.postgres.session import Session, statement
 
 QUERIES = sorted(Path(postgres_session.__file__).with_name("queries").glob("*.sql"))
-FOR_PEOPLE = {"collect_versions", "versions", "workflows"}  # asked by a person, once in a while
+# Asked by a person, once in a while.
+FOR_PEOPLE = {"collect_versions", "versions", "workflows", "overview_queues"}
 COMPOSED = {"query"}  # gets its conditions later
 PLANNED = [path.stem for path in QUERIES if path.stem not in FOR_PEOPLE | COMPOSED]
 

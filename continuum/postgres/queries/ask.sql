@@ -1,4 +1,4 @@
--- Ask the live owners of one life of a node to renew their rows, and say which rows these are. Locks: none. Index: primary key.
+-- Ask the live owners of one life of a node to renew their rows, and say which rows these are. Locks: none. Index: none, owners are few.
 with asked as materialized (
     select owner, (extract(epoch from expires_at) * 1000000)::bigint as expires_us
     from continuum_owners
