@@ -19,9 +19,10 @@ from continuum.postgres.session import Parameters
 
 
 def is_plain(step: RunCommit) -> bool:
-    """Say whether the step is events and the run's row, and touches no other table or run."""
+    """Say whether the step is of a run without a parent, and no more than events and the run's row."""
     return not (
-        step.version_hash is not None
+        step.is_child
+        or step.version_hash is not None
         or step.timers_set
         or step.timers_cleared
         or step.signals_consumed
