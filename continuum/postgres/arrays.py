@@ -11,6 +11,7 @@ the dimension; then each element as its length and bytes, length -1 for null.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from struct import Struct, pack
 from uuid import UUID
 
@@ -24,6 +25,8 @@ _header = Struct(">iiIii").pack
 _length = Struct(">i").pack
 _float8 = Struct(">d").pack
 _NULL = _length(-1)
+_SHORT = [_length(size) for size in range(512)]  # the lengths that most items have
+_UUID_SIZE = _length(16)
 
 
 class BinaryArray:
@@ -86,8 +89,14 @@ def adapt(context: AdaptContext) -> None:
 
 
 def uuids(values: Sequence[UUID]) -> UuidArray:
-    body = b"".join([b"\x00\x00\x00\x10" + value.bytes for value in values])
-    return UuidArray(_header(1, 0, _UUID, len(values), 1) + body)
+    return _uuids([_UUID_SIZE + value.bytes for value in values], len(values))
+
+
+def uuids_repeated(values: Sequence[UUID], counts: Sequence[int]) -> tuple[UuidArray, UuidArray]:
+    """Return the array of the values, and the one that has each of them so many times in a row."""
+    items = [_UUID_SIZE + value.bytes for value in values]
+    repeated = [item * count for item, count in zip(items, counts, strict=True)]
+    return _uuids(items, len(items)), _uuids(repeated, sum(counts))
 
 
 def bigints(values: Sequence[int]) -> BigintArray:
@@ -106,8 +115,21 @@ def byteas(values: Sequence[bytes | None]) -> ByteaArray:
     return ByteaArray(_nullable(_BYTEA, values))
 
 
+def payloads(values: Sequence[bytes]) -> ByteaArray:
+    """Return many byte strings, none of which is null."""
+    fields = [b""] * (2 * len(values))
+    fields[::2] = [_SHORT[size] if size < len(_SHORT) else _length(size) for size in map(len, values)]
+    fields[1::2] = values
+    return ByteaArray(_header(1, 0, _BYTEA, len(values), 1) + b"".join(fields))
+
+
 def texts(values: Iterable[str | None]) -> TextArray:
     return TextArray(_nullable(_TEXT, [None if value is None else value.encode() for value in values]))
+
+
+def words(values: Sequence[str]) -> TextArray:
+    """Return texts of which there are few different ones, such as states."""
+    return TextArray(_header(1, 0, _TEXT, len(values), 1) + b"".join(map(_word, values)))
 
 
 def doubles(values: Iterable[float | None]) -> DoubleArray:
@@ -125,6 +147,16 @@ def nullable_uuids(values: Iterable[UUID | None]) -> UuidArray:
 def nullable_bigints(values: Iterable[int | None]) -> BigintArray:
     encoded = [None if value is None else value.to_bytes(8, "big", signed=True) for value in values]
     return BigintArray(_nullable(_INT8, encoded))
+
+
+def _uuids(items: list[bytes], count: int) -> UuidArray:
+    return UuidArray(_header(1, 0, _UUID, count, 1) + b"".join(items))
+
+
+@lru_cache(maxsize=64)
+def _word(text: str) -> bytes:
+    data = text.encode()
+    return _length(len(data)) + data
 
 
 def _nullable(element: int, items: Sequence[bytes | None]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import RunCommit
@@ -11,17 +12,21 @@ from continuum.postgres.arrays import (
     byteas,
     doubles,
     nullable_bigints,
+    payloads,
     smallints,
     texts,
     uuids,
+    uuids_repeated,
+    words,
 )
 from continuum.postgres.session import Parameters
 
 
 def is_plain(step: RunCommit) -> bool:
-    """Say whether the step is events and the run's row, and touches no other table or run."""
+    """Say whether the step is of a run without a parent, and no more than events and the run's row."""
     return not (
-        step.version_hash is not None
+        step.is_child
+        or step.version_hash is not None
         or step.timers_set
         or step.timers_cleared
         or step.signals_consumed
@@ -47,18 +52,21 @@ def is_familial(step: RunCommit) -> bool:
 def events_of(steps: Sequence[RunCommit]) -> Parameters:
     """Return the parameters of ``commit_events``; ``steps`` are in the order of their run ids."""
     events = [event for step in steps for event in step.events]
+    counts = [len(step.events) for step in steps]
+    bases = [step.base_seq for step in steps]
+    runs, event_runs = uuids_repeated([step.run_id for step in steps], counts)
     return {
-        "runs": uuids([step.run_id for step in steps]),
+        "runs": runs,
         "tokens": bigints([step.token for step in steps]),
-        "bases": bigints([step.base_seq for step in steps]),
-        "lasts": bigints([step.base_seq + len(step.events) for step in steps]),
-        "states": texts([step.state for step in steps]),
+        "bases": bigints(bases),
+        "lasts": bigints(list(map(add, bases, counts))),
+        "states": words([step.state for step in steps]),
         "results": byteas([step.result for step in steps]),
         "errors": byteas([step.error for step in steps]),
-        "event_runs": uuids([step.run_id for step in steps for _ in step.events]),
+        "event_runs": event_runs,
         "event_seqs": bigints([event.seq for event in events]),
         "event_kinds": smallints([event.kind for event in events]),
-        "event_payloads": byteas([event.payload for event in events]),
+        "event_payloads": payloads([event.payload for event in events]),
     }
 
 

@@ -1,9 +1,9 @@
 """The engine's side of the journal, on PostgreSQL (see ``ports/journal.py``).
 
 A batch with a step that concerns other runs goes through ``family_commit``. Of the others, one that only appends
-events, most of them, goes through ``commit_events``; one that touches timers, signals or tasks through ``commit``,
-which is the same statement with more arms. When runs end in a batch, ``clear_ended`` follows in the same transaction
-and round trip.
+events of runs without a parent, most of them, goes through ``commit_events``; one that touches timers, signals or
+tasks, or runs on several levels of a family, through ``commit``, which locks first and has more arms. When runs end in
+a batch, ``clear_ended`` follows in the same transaction and round trip.
 """
 
 from __future__ import annotations
@@ -95,23 +95,22 @@ class PostgresJournal:
         if not batch:
             return set()
         steps = sorted(batch, key=_lock_order)  # the order of locks
-        assert len({step.run_id for step in steps}) == len(steps), "a batch has one step per run"
+        run_ids = {step.run_id for step in steps}
+        assert len(run_ids) == len(steps), "a batch has one step per run"
         plain = all(map(is_plain, steps))
         ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
         if (ended or not plain) and any(map(is_familial, steps)):
             return family_commit.commit(self._session, steps, announce, told)
-        name, parameters = ("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))
+        work = [("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))]
         if ended:
-            more: list[tuple[str, Parameters]] = [("clear_ended", {"runs": uuids(ended)})]
+            work.append(("clear_ended", {"runs": uuids(ended)}))
             if announce:
-                more.append(("notify_ended", {"payloads": texts(ended_payloads(ended))}))
-            written, *_ = self._session.together((name, parameters), *more)
-        else:
-            written = self._session.rows(name, parameters)
-        if any(step.tasks_set for step in steps):
+                work.append(("notify_ended", {"payloads": texts(ended_payloads(ended))}))
+        refused, *_ = self._session.together(*work) if len(work) > 1 else [self._session.rows(*work[0])]
+        if not plain and any(step.tasks_set for step in steps):
             with suppress(JournalError):  # the rows are committed; a lost notice costs latency only
                 self._session.rows("announce_mail", {"payloads": texts(["task"])})
-        return {row[0] for row in written}
+        return run_ids.difference(row[0] for row in refused)
 
     def keep(self, results: Sequence[KeptResult]) -> list[bytes | None]:
         return keep_results(self._session, results)

@@ -6,12 +6,18 @@ whether the first one happened.
 
 Statements are prepared once, with binary parameters and results, under generic plans (see ``_SETTINGS``). What the
 SQL calls a table is found by the ``search_path``: an instance is a schema.
+
+A plan that was made when a table was known to have few rows may read all of it, and PostgreSQL keeps the plan until
+it analyzes the table again, a minute later: then a commit takes seconds. So after a call that was slow, for whatever
+reason, the session has its plans made anew, from the size that the tables have by then.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +34,8 @@ from continuum.postgres import arrays
 Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
 _QUERIES = Path(__file__).parent / "queries"
+SLOW_S = 0.05  # several times what a large batch takes
+_REPLAN_S = 1.0  # between two times that plans are made anew
 
 # What the URL does not say itself. A server that vanished without a word is noticed within half a minute.
 _CONNECTION: dict[str, str | int] = {
@@ -104,6 +112,7 @@ class Session:
         self._application_name = application_name
         self._connection: psycopg.Connection[Row] | None = None
         self._depth = 0  # of transactions
+        self._planned_at = -math.inf
 
     def rows(self, name: str, parameters: Parameters) -> list[Row]:
         """Run a statement of ``queries/`` in a transaction of its own, and return its rows."""
@@ -138,12 +147,15 @@ class Session:
     @contextmanager
     def guarded(self, operation: str) -> Iterator[psycopg.Connection[Row]]:
         """Give the connection to a body; what goes wrong there becomes a ``JournalError`` of ``operation``."""
+        began = time.monotonic()
         try:
             yield self.open()
         except (psycopg.Error, UnicodeError) as error:
             raise JournalError(operation.replace("_", " "), reason_of(error)) from error
         finally:
             self._drop_unless_idle()
+            if time.monotonic() - began >= SLOW_S:
+                self._plan_anew()
 
     def open(self) -> psycopg.Connection[Row]:
         """Return the connection, made anew if there is none.
@@ -193,6 +205,14 @@ class Session:
             return  # inside of a transaction, whose end decides
         if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
             self.close()
+
+    def _plan_anew(self) -> None:
+        """Let every statement be planned again when it is used next; it stays prepared."""
+        now, connection = time.monotonic(), self._connection
+        if connection is not None and not self._depth and now - self._planned_at >= _REPLAN_S:
+            self._planned_at = now
+            with suppress(psycopg.Error):  # the next call finds out what is wrong
+                connection.execute("discard plans", prepare=False)
 
 
 def _prepare(connection: psycopg.Connection[Row], schema: str) -> None:

@@ -68,9 +68,9 @@ def started(store: PostgresStore, count: int) -> list[UUID]:
     return [run.run_id for run in store.catalog.insert(seeds)]
 
 
-def step(lease: Lease, base_seq: int = 0, events: int = 1) -> RunCommit:
+def step(lease: Lease, base_seq: int = 0, events: int = 1, is_child: bool = True) -> RunCommit:
     rows = [EventRow(base_seq + 1 + index, 1, b"event") for index in range(events)]
-    return RunCommit(lease.run_id, lease.token, base_seq, rows, "running")
+    return RunCommit(lease.run_id, lease.token, base_seq, rows, "running", is_child=is_child)
 
 
 def ending(lease: Lease) -> RunCommit:
@@ -167,15 +167,49 @@ def test_the_commit_of_a_former_owner_changes_nothing_of_its_run_and_all_of_the_
 
 
 @pytest.mark.rule("L1")
+@pytest.mark.parametrize("is_child", [True, False])
 def test_a_commit_that_waited_for_the_run_sees_that_its_lease_is_gone(
-    store: PostgresStore, another: OpenStore, connection: Connection
+    store: PostgresStore, another: OpenStore, connection: Connection, is_child: bool
+) -> None:
+    lease, held = leased(store, 2)
+    committer = another("committer")
+    batch = [step(lease, is_child=is_child), step(held, is_child=is_child)]
+    with store.session.transaction("release"):
+        store.journal.release([Release(lease.run_id, lease.token, None)])
+        committing = meanwhile(connection, "committer", lambda: committer.journal.commit(batch))
+    assert committing.result(LIMIT_S) == {held.run_id}
+    assert store.catalog.events(lease.run_id) == []
+
+
+@pytest.mark.rule("L1", "R6")
+@pytest.mark.parametrize("is_child", [True, False])
+def test_a_commit_asked_again_while_the_first_is_under_way_writes_once(
+    store: PostgresStore, another: OpenStore, connection: Connection, is_child: bool
+) -> None:
+    leases = leased(store, 5)
+    batch = [step(lease, is_child=is_child) for lease in leases]
+    committer = another("committer")
+    with store.session.transaction("commit"):
+        assert store.journal.commit(batch) == {lease.run_id for lease in leases}
+        committing = meanwhile(connection, "committer", lambda: committer.journal.commit(batch))
+    assert committing.result(LIMIT_S) == set()
+    assert [len(store.catalog.events(lease.run_id)) for lease in leases] == [1] * 5
+
+
+@pytest.mark.rule("R7")
+@pytest.mark.parametrize("is_child", [True, False])
+def test_a_commit_that_waited_for_a_cancel_changes_nothing(
+    store: PostgresStore, another: OpenStore, connection: Connection, is_child: bool
 ) -> None:
     (lease,) = leased(store)
     committer = another("committer")
-    with store.session.transaction("release"):
-        store.journal.release([Release(lease.run_id, lease.token, None)])
-        committing = meanwhile(connection, "committer", lambda: committer.journal.commit([step(lease)]))
+    with store.session.transaction("cancel"):
+        store.catalog.cancel(lease.run_id, None)
+        batch = [step(lease, is_child=is_child)]
+        committing = meanwhile(connection, "committer", lambda: committer.journal.commit(batch))
     assert committing.result(LIMIT_S) == set()
+    row = store.catalog.get(lease.run_id)
+    assert row is not None and row.state == "cancelled"
     assert store.catalog.events(lease.run_id) == []
 
 
@@ -314,6 +348,10 @@ def test_commits_signals_cancels_outcomes_and_releases_of_the_same_runs_never_de
             each.signals_consumed = chance.sample(range(1, 500), 20)
         mine.journal.commit(batch)
 
+    def advance(mine: PostgresStore, chance: random.Random) -> None:
+        chosen = chance.sample(leases, 25)
+        mine.journal.commit([step(lease, events=0, is_child=False) for lease in chosen])
+
     def end(mine: PostgresStore, chance: random.Random) -> None:
         mine.journal.commit([ending(lease) for lease in chance.sample(leases, 1)])
 
@@ -337,8 +375,8 @@ def test_commits_signals_cancels_outcomes_and_releases_of_the_same_runs_never_de
     def give_back(mine: PostgresStore, chance: random.Random) -> None:
         mine.journal.release([Release(lease.run_id, lease.token, 0.0) for lease in chance.sample(leases, 1)])
 
-    acts = [commit, commit, commit, end, signal, cancel, offer, take, wake, give_back]
-    weights = [10, 10, 10, 1, 5, 1, 5, 5, 2, 1]
+    acts = [commit, advance, end, signal, cancel, offer, take, wake, give_back]
+    weights = [20, 20, 1, 5, 1, 5, 5, 2, 1]
 
     def role(seed: int) -> None:
         mine, chance = another(), random.Random(seed)

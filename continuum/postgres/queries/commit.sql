@@ -1,5 +1,6 @@
--- Write one step of each run of a batch, with timers, signals and tasks; runs fenced off are left out whole. Locks: runs by depth and id, signals, timers, tasks. Index: primary keys.
--- The first half is commit_events.sql, which see; this one also stamps runs with a version of their code.
+-- Write one step of each run of a batch, with timers, signals and tasks; say which runs are fenced off and left out whole. Locks: runs by depth and id, signals, timers, tasks. Index: primary keys.
+-- See commit_events.sql. This one stamps runs with a version of their code besides, and locks first: its runs may be of
+-- several generations.
 -- "(mail.delivery_id is null) is true" hides from the planner that continuum_signals_delivery could find all of these.
 with batch as (
     select *, state not in ('running', 'suspended') as ends
@@ -134,4 +135,6 @@ tasks_set as (
         timed_out = false
     where continuum_activity_tasks.attempt < excluded.attempt
 )
-select id from live
+select batch.id
+from unnest(%(runs)b::uuid[]) as batch(id)
+where (batch.id in (select id from live)) is not true

@@ -50,6 +50,7 @@ class Step:
         lease, family = self.held.in_store(side), self.family
         mails = store.journal.mail([lease])
         mail = mails[0] if mails else Mail(lease.run_id)
+        row = store.catalog.get(lease.run_id)
         last = self.base_seq + self.event_count
         timers = [
             (due_timer if due else far_timer)(seq) for seq, due in self.timers.items() if due is not None
@@ -73,6 +74,7 @@ class Step:
             children_consumed=sorted(end.child_id for end in mail.children)[: family.consumed_count],
             children_cancelled=family.cancelled,
             successor=None if family.successor is None else _seed(family.successor),
+            is_child=row is None or row.parent_run_id is not None,
         )
 
 

@@ -124,18 +124,23 @@ class Scene:
         self.dispatch = store.dispatch
         self.mailbox = store.mailbox
         self.catalog = store.catalog
+        self.roots: set[UUID] = set()  # runs without a parent, as far as they were made here
         for owner in (OWNER, OTHER):
             self.dispatch.register(owner, owner[:2], f"ipc://{owner[:2]}", 30.0)
 
     def insert(self, **fields: object) -> UUID:
         """Insert a run that nobody owns; due now unless ``delay_s`` says otherwise."""
-        (inserted,) = self.catalog.insert([seed(**fields)])
+        new = seed(**fields)
+        (inserted,) = self.catalog.insert([new])
+        if new.parent_run_id is None:
+            self.roots.add(inserted.run_id)
         return inserted.run_id
 
     def leased(self, owner: str = OWNER, **rows: Unpack[Rows]) -> Lease:
         """Insert a run that is leased to ``owner``; with ``rows``, commit a first step without events."""
         (inserted,) = self.catalog.insert([seed()], owner=owner)
         assert inserted.token is not None
+        self.roots.add(inserted.run_id)
         lease = Lease(inserted.run_id, inserted.token)
         if rows:
             assert self.commit(step(lease, **rows))
@@ -159,6 +164,9 @@ class Scene:
         self.journal.release([given])
 
     def commit(self, *steps: RunCommit) -> set[UUID]:
+        """Commit as an engine does, which knows which runs have a parent."""
+        for each in steps:
+            each.is_child = each.run_id not in self.roots
         return self.journal.commit(steps)
 
     def end(self, lease: Lease, state: RunState = "completed") -> None:

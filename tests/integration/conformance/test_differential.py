@@ -102,15 +102,16 @@ class Comparison:
     def step(self, held: Held) -> Step:
         choice = self.random.choice
         last_seq = len(self.stores[0].catalog.events(held.run_id))
+        bare = self.random.random() < 0.4  # as most steps are: events and nothing else
         return Step(
             held=held,
             base_seq=max(0, last_seq + choice([0] * 10 + [-1, 1])),
             event_count=choice([0, 1, 1, 2, 3]),
             state=self.random.choices(list(STATES), list(STATES.values()))[0],
-            timers={seq: choice([True, False, None]) for seq in self.pick(SEQS, 2)},
-            tasks={seq: choice([1, 1, 2, 3, None]) for seq in self.pick(SEQS, 3)},
+            timers={} if bare else {seq: choice([True, False, None]) for seq in self.pick(SEQS, 2)},
+            tasks={} if bare else {seq: choice([1, 1, 2, 3, None]) for seq in self.pick(SEQS, 3)},
             queue=choice(QUEUES),
-            signal_count=choice([0, 1, 2]),
+            signal_count=0 if bare else choice([0, 1, 2]),
             family=Family({}, 0, (), None, False),
         )
 
