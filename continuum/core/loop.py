@@ -13,7 +13,8 @@ from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from uuid import UUID
 from weakref import WeakSet
 
 from continuum.core.commands.timer import DurableTimer, start_timer
@@ -21,7 +22,11 @@ from continuum.core.determinism import guard
 from continuum.errors import ContinuumError
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from continuum.core.machine import Machine
+
+RECORD_BYTES = 17
 
 
 class Ready:
@@ -44,10 +49,17 @@ def _ignored(callback: Any, *args: Any, context: Context | None = None) -> Ready
 
 
 class WorkflowLoop(AbstractEventLoop):
-    """The loop of one run. Only :meth:`drain` runs callbacks; it ends when all of them wait."""
+    """The loop of one run. Only :meth:`drain` runs callbacks; it ends when all of them wait.
+
+    ``record`` says whose code is running, for whoever looks when the process has died of it: the 16 bytes of the run's
+    id, and one that is 1 as long as it runs. An engine's process puts memory there that outlives it.
+    """
+
+    record: ClassVar[bytearray | mmap] = bytearray(RECORD_BYTES)
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self._mark = machine.identity.run_id.bytes + b"\1"
         self._ready: deque[Ready] = deque()
         self._tasks: WeakSet[Task[Any]] | None = None
         guard.install(WorkflowLoop)  # type: ignore[type-abstract]
@@ -60,6 +72,8 @@ class WorkflowLoop(AbstractEventLoop):
     def drain(self) -> None:
         ready = self._ready
         outer = _get_running_loop()
+        record = self.record
+        record[0:17] = self._mark
         _set_running_loop(self)
         try:
             while ready:
@@ -77,6 +91,7 @@ class WorkflowLoop(AbstractEventLoop):
                     self.call_exception_handler({"exception": error})
         finally:
             _set_running_loop(outer)
+            record[16] = 0
 
     @property
     def has_tasks(self) -> bool:
@@ -91,6 +106,7 @@ class WorkflowLoop(AbstractEventLoop):
     def close_all(self, root: Task[Any]) -> None:
         """Close every coroutine that is still suspended; what their ``finally`` blocks do is inert by now."""
         outer = _get_running_loop()
+        self.record[0:17] = self._mark
         _set_running_loop(self)
         try:
             for task in (root, *(self._tasks or ())):
@@ -102,6 +118,7 @@ class WorkflowLoop(AbstractEventLoop):
                         continue
         finally:
             _set_running_loop(outer)
+            self.record[16] = 0
             self._ready.clear()
 
     # -- what asyncio asks of a loop
@@ -155,6 +172,11 @@ class WorkflowLoop(AbstractEventLoop):
 
     def run_in_executor(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
         raise guard.refuse("run_in_executor", "threads")
+
+
+def running_in(record: bytes) -> UUID | None:
+    """Return the run whose code was running when ``WorkflowLoop.record`` was left like this."""
+    return UUID(bytes=record[:16]) if len(record) >= RECORD_BYTES and record[16] == 1 else None
 
 
 def current_machine(what: str) -> Machine:

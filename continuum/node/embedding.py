@@ -187,7 +187,7 @@ class Node:
             how = "was not started" if code is None else f"has ended with exit code {code}; its log says why"
             raise NodeError(f"node {self.name} {how}")
         running = {info.child_id for info in listed.processes if info.state == "running"}
-        return {leaf.id for leaf in tree_of(self._config).leaves()} - running
+        return {leaf.id for leaf in tree_of(self._config).leaves() if not leaf.on_demand} - running
 
 
 def _spawn(report_fd: int) -> subprocess.Popen[bytes]:

@@ -20,9 +20,9 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from continuum.config import EMBEDDED_FOLDER, DatabaseChoice
 from continuum.errors import NodeError
@@ -175,13 +175,19 @@ def _empty(path: Path) -> None:
 
 
 def read_processes(path: Path) -> ProcessList | None:
-    """Return what runs in a run directory; None if nothing does."""
+    """Return what runs in a run directory; None if nothing does, or nothing that this version can read."""
     try:
         found = json.loads((path / PROCESSES).read_text())
-    except (OSError, ValueError):
+        processes = tuple(ProcessInfo(**_known(ProcessInfo, info)) for info in found["processes"])
+        return ProcessList(**{**_known(ProcessList, found), "processes": processes})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    processes = tuple(ProcessInfo(**info) for info in found.pop("processes"))
-    return ProcessList(**found, processes=processes)
+
+
+def _known(kind: type[ProcessInfo | ProcessList], found: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what another version of Continuum has written besides."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in found.items() if name in names}
 
 
 def choose_run_directory(choice: DatabaseChoice, instance: str, name: str, start: Path) -> Path:
