@@ -194,4 +194,5 @@ def _row(run: RunRecord) -> RunRow:
         completed_at=run.completed_at,
         owner=run.owner,
         attention=run.attention,
+        depth=seed.depth,
     )

@@ -43,6 +43,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: float | None
     owner: str | None
     attention: str | None
+    depth: int  # generations above it
 
 
 class Ending(msgspec.Struct, frozen=True, array_like=True):
