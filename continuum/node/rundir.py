@@ -44,13 +44,20 @@ class ProcessRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProcessList:
-    """What ``processes.json`` says: the supervisor's own process, and those below it."""
+    """What ``processes.json`` says: the supervisor's own process, those below it, and the names of all there ought to
+    be."""
 
     pid: int
     node: str
     instance: str
     boot: str
     processes: tuple[ProcessInfo, ...] = ()
+    wanted: tuple[str, ...] = ()
+
+    def missing(self) -> list[str]:
+        """Names of the processes that do not do their work yet, or not any more."""
+        running = {info.child_id for info in self.processes if info.state == "running"}
+        return sorted(set(self.wanted) - running)
 
     def rows(self) -> list[ProcessRow]:
         """All of them, the supervisor first."""
@@ -179,7 +186,8 @@ def read_processes(path: Path) -> ProcessList | None:
     try:
         found = json.loads((path / PROCESSES).read_text())
         processes = tuple(ProcessInfo(**_known(ProcessInfo, info)) for info in found["processes"])
-        return ProcessList(**{**_known(ProcessList, found), "processes": processes})
+        wanted = tuple(found.get("wanted", ()))  # older nodes did not write it
+        return ProcessList(**{**_known(ProcessList, found), "wanted": wanted, "processes": processes})
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
@@ -188,6 +196,21 @@ def _known(kind: type[ProcessInfo | ProcessList], found: dict[str, Any]) -> dict
     """Leave out what another version of Continuum has written besides."""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in found.items() if name in names}
+
+
+def is_held(path: Path) -> bool:
+    """True if a supervisor lives in this run directory: the kernel gives back the lock of one that died."""
+    try:
+        lock_fd = os.open(path / LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock_fd)
+    return False
 
 
 def choose_run_directory(choice: DatabaseChoice, instance: str, name: str, start: Path) -> Path:

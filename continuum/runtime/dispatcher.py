@@ -175,7 +175,9 @@ class Dispatcher:
             self._quarantine.engine_says(sender, owner, free)
             return
         engine = self._engines.setdefault(sender, _Engine(owner))
-        self._look_runs |= free > 0 and engine.free == 0
+        if free > 0 and engine.free == 0:
+            self._look_runs = True
+            self._quarantine.look_now()  # what is set aside may have waited for this engine's code
         engine.owner, engine.free = owner, max(0, free)
 
     def _predecessors(self, name: str, incarnation: str) -> list[str]:
