@@ -39,11 +39,15 @@ _CONNECTION: dict[str, str | int] = {
     "tcp_user_timeout": 30_000,
 }
 # Generic plans: a statement is planned once, not once a call. They may be made while the tables are empty, and are
-# kept while the tables grow: then only plans without sequential scans stay good.
+# kept while the tables grow: then only plans stay good that look up what they join, row by row, by an index. To an
+# empty table it seems cheaper to read it whole, to hash it, to sort it or to keep a copy.
 _SETTINGS = {
     "default_transaction_isolation": "read committed",
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_material": "off",
     "jit": "off",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
@@ -157,6 +161,24 @@ class Session:
             self._connection = connection
             self.connections += 1
         return self._connection
+
+    def connect(self) -> int:
+        """Return the number of the connection that the next statement uses, opened if need be."""
+        with self.guarded("connect"):
+            return self.connections
+
+    def fileno(self) -> int | None:
+        """Return the connection's socket; None while there is no connection."""
+        return None if self._connection is None else self._connection.fileno()
+
+    def heed(self) -> None:
+        """Read what came between two statements. It is the end of the connection, or nothing of interest.
+
+        Raises:
+            JournalError: the connection has ended.
+        """
+        with self.guarded("heed") as connection:
+            connection.pgconn.consume_input()
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""

@@ -148,7 +148,10 @@ class Attempts:
             outcome = outcome_of(message)
             if message.ok and self._keeps(run, outcome):
                 self._keep(run, outcome, worker)
-            elif self._apply(run, outcome, message.retryable):
+                return
+            if outcome.seq in run.rows:  # it travelled, and came back by message
+                self._row_done(run, outcome)
+            if self._apply(run, outcome, message.retryable):
                 run.unsettled[key] = worker
                 self._touch(run)
             else:
@@ -202,10 +205,15 @@ class Attempts:
     def _take(self, run: LiveRun, outcome: TaskOutcome, is_mail: bool) -> bool:
         if is_mail:
             self.placement.withdraw((run.id, outcome.seq, outcome.attempt))
-            current = run.machine.attempt(outcome.seq)
-            if current is None or current[1] <= outcome.attempt:
-                run.clear_row(outcome.seq)
+        if is_mail or outcome.seq in run.rows:
+            self._row_done(run, outcome)
         return self._apply(run, outcome, retryable=True)
+
+    def _row_done(self, run: LiveRun, outcome: TaskOutcome) -> None:
+        """The task row goes with the next commit, unless it holds a later attempt."""
+        current = run.machine.attempt(outcome.seq)
+        if current is None or current[1] <= outcome.attempt:
+            run.clear_row(outcome.seq)
 
     def settle(self, run: LiveRun, keys: Iterable[Key]) -> None:
         """These results are committed."""
@@ -231,7 +239,11 @@ class Attempts:
             run.clear_row(seq)
             self._touch(run)
         if worker is not None:
-            self._abandoned[worker].append(key)
+            self.stop(worker, key)
+
+    def stop(self, worker: Peer, key: Key) -> None:
+        """Tell the worker to stop this attempt, which nobody waits for."""
+        self._abandoned[worker].append(key)
 
     def _apply(self, run: LiveRun, outcome: TaskOutcome, retryable: bool) -> bool:
         seq, attempt, now_us = outcome.seq, outcome.attempt, self._now_us()

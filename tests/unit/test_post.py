@@ -188,6 +188,7 @@ def test_what_is_reliable_is_what_carries_work() -> None:
         "Recover",
         "Recovered",
         "Assign",
+        "Forward",
     }
 
 

@@ -29,10 +29,9 @@ wanted as materialized (
 ),
 orphaned as materialized (
     select run.id, coalesce(run.due_at, now()) as due_at, run.lease_owner as previous_owner
-    from continuum_owners as dead
-    join continuum_runs as run on run.lease_owner = dead.owner
+    from continuum_runs as run
     where exists (select 1 from me)
-      and dead.expires_at <= now()
+      and run.lease_owner = any(array(select owner from continuum_owners where expires_at <= now()))
     order by coalesce(run.due_at, now()), run.id
     limit %(limit)b::bigint
     for no key update of run skip locked

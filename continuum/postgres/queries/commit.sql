@@ -1,5 +1,6 @@
 -- Write one step of each run of a batch, with timers, signals and tasks; runs fenced off are left out whole. Locks: runs by depth and id, signals, timers, tasks. Index: primary keys.
 -- The first half is commit_events.sql, which see; this one also stamps runs with a version of their code.
+-- "(mail.delivery_id is null) is true" hides from the planner that continuum_signals_delivery could find all of these.
 with batch as (
     select *, state not in ('running', 'suspended') as ends
     from unnest(
@@ -68,7 +69,7 @@ signals_forgotten as (
     using unnest(%(read_runs)b::uuid[], %(read_ids)b::bigint[]) as read(run_id, id)
     where mail.id = read.id
       and mail.run_id = read.run_id
-      and mail.delivery_id is null
+      and (mail.delivery_id is null) is true
       and (read.run_id in (select id from live)) is true
 ),
 signals_consumed as (

@@ -5,7 +5,7 @@ from continuum_runs as child
 where child.parent_run_id = any(%(parents)b::uuid[])
   and (
       child.state in ('running', 'suspended')
-      or exists (select 1 from continuum_runs as below where below.parent_run_id = child.id)
+      or (select true from continuum_runs as below where below.parent_run_id = child.id limit 1)
   )
 order by child.depth, child.id
 for no key update of child

@@ -29,7 +29,7 @@ select
     not batch.ends
     or locked.parent_run_id is null
     or (locked.parent_run_id in (select id from locked)) is true
-    or not exists (select 1 from continuum_runs as parent where parent.id = locked.parent_run_id),
+    or (select parent.id from continuum_runs as parent where parent.id = locked.parent_run_id) is null,
     locked.continued_to_run_id is not null
 from batch
 join locked on locked.id = batch.id

@@ -17,7 +17,8 @@ moving as materialized (
     select child.id, moves.successor
     from moves
     join continuum_runs as child on child.parent_run_id = moves.predecessor
-    where (child.id in (select child_id from family where matters)) is true
+    where child.parent_run_id = any(%(predecessors)b::uuid[])
+      and (child.id in (select child_id from family where matters)) is true
     order by child.depth, child.id
     for no key update of child
 )

@@ -1,4 +1,4 @@
--- Give leases back; a run with mail its owner has not seen, or a due timer, is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends, continuum_runs_cancels.
+-- Give leases back; a run with mail its owner has not seen, or a due timer, is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends.
 -- clock_timestamp(), not now(): a timer that came due while this transaction waited for the lock counts.
 with given as (
     select
@@ -8,33 +8,40 @@ with given as (
         release.lacks_code,
         case
             when release.attention is null and (
-                exists (
-                    select 1
+                (
+                    select true
                     from continuum_signals as mail
                     where mail.run_id = release.id and not mail.consumed and mail.id <> all(%(seen)b::bigint[])
+                    limit 1
                 )
-              or exists (select 1 from continuum_activity_tasks as task where task.run_id = release.id and task.state = 'done')
-              or exists (
-                  select 1
+              or (
+                  select true
+                  from continuum_activity_tasks as task
+                  where task.run_id = release.id and task.state = 'done'
+                  limit 1
+              )
+              or (
+                  select true
                   from continuum_timers as timer
                   where timer.run_id = release.id and timer.fires_at <= clock_timestamp()
+                  limit 1
               )
-              or exists (
-                  select 1
+              or (
+                  select true
                   from continuum_runs as child
                   where child.parent_run_id = release.id
                     and child.end_awaited
                     and child.completed_at is not null
                     and child.id <> all(%(seen_children)b::uuid[])
+                  limit 1
               )
-              or exists (
-                  select 1
+              or (
+                  select asked.cancel_due_at is not null
+                      and (
+                          select true from continuum_events as event where event.run_id = asked.id and event.kind = 19 limit 1
+                      ) is null
                   from continuum_runs as asked
                   where asked.id = release.id
-                    and asked.cancel_due_at is not null
-                    and not exists (
-                        select 1 from continuum_events as event where event.run_id = asked.id and event.kind = 19
-                    )
               )
             ) then now()
             when release.due_in_s is not null then now() + least(release.due_in_s, 3e9) * interval '1 second'

@@ -33,9 +33,9 @@ join continuum_runs as parent on parent.id = child.parent_run_id
 cross join lateral (
     select
         parent.cancel_due_at is not null
-        and not exists (
-            select 1 from continuum_events as event where event.run_id = parent.id and event.kind = 19
-        ) as unseen
+        and (
+            select true from continuum_events as event where event.run_id = parent.id and event.kind = 19 limit 1
+        ) is null as unseen
 ) as note
 order by child.id
 on conflict (id) do nothing

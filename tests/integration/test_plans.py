@@ -1,0 +1,105 @@
+"""Plans are made once a session, often while the tables are empty, and have to be good when the tables are full.
+
+So what is looked at here are the plans of empty tables: each may touch the rows of a large table only by an index
+condition. Whoever reads a partial index as a whole does it because all of it is what is asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import continuum.postgres
+from continuum.postgres import PostgresStore, migrate, open_store
+from continuum.postgres.session import statement
+
+QUERIES = sorted(path.stem for path in (Path(continuum.postgres.__file__).parent / "queries").glob("*.sql"))
+LARGE = (
+    "continuum_runs",
+    "continuum_events",
+    "continuum_signals",
+    "continuum_timers",
+    "continuum_activity_tasks",
+    "continuum_activity_results",
+    "continuum_snapshots",
+)
+# Of these all is asked for, and their entries are few: they go when they are dealt with.
+READ_WHOLE = {
+    "lose_orphans": {"continuum_activity_tasks_running"},
+    "next_due": {"continuum_runs_due"},  # its first entry
+    "unread": {
+        "continuum_activity_tasks_done",
+        "continuum_runs_cancels",
+        "continuum_runs_child_ends",
+        "continuum_signals_unread",
+    },
+}
+OF_PEOPLE = {
+    "query",
+    "versions",
+    "collect_versions",
+}  # no node asks them: planned with the conditions of each call
+
+
+@pytest.fixture(scope="module")
+def store(database_url: str) -> Iterator[PostgresStore]:
+    schema = "plans_of_empty_tables"
+    migrate(database_url, schema)
+    store = open_store(database_url, schema)
+    with store.session.guarded("connect") as connection:
+        yield store
+        connection.execute(f"drop schema {schema} cascade".encode())
+    store.close()
+
+
+def plan_of(store: PostgresStore, name: str) -> dict[str, Any]:
+    names: list[str] = []
+
+    def numbered(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    text = re.sub(r"%\((\w+)\)b", numbered, statement(name).decode())
+    given = f"({', '.join(['null'] * len(names))})" if names else ""
+    with store.session.guarded("explain") as connection:
+        connection.execute(f"prepare plan_{name} as {text}".encode(), prepare=False)
+        row = connection.execute(
+            f"explain (format json) execute plan_{name}{given}".encode(), prepare=False
+        ).fetchone()
+        connection.execute(f"deallocate plan_{name}".encode(), prepare=False)
+    assert row is not None
+    return row[0][0]["Plan"]  # type: ignore[no-any-return]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from nodes(below)
+
+
+def read_whole(plan: dict[str, Any]) -> set[str]:
+    """Indexes, or tables, that the plan reads without a condition that leaves a few entries of each."""
+    return {
+        node.get("Index Name", node.get("Relation Name", ""))
+        for node in nodes(plan)
+        if node["Node Type"] in ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan")
+        and node.get("Index Name", node.get("Relation Name", "")).startswith(LARGE)
+        and not set(node.get("Index Cond", "")) & set("<=>")  # "(delivery_id IS NULL)" is true of most
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in QUERIES if name not in OF_PEOPLE])
+def test_a_statement_planned_on_empty_tables_reads_by_index_conditions_only(
+    store: PostgresStore, name: str
+) -> None:
+    assert read_whole(plan_of(store, name)) <= READ_WHOLE.get(name, set())
+
+
+@pytest.mark.parametrize("name", ["claim", "next_due"])
+def test_what_is_due_is_found_by_the_index_of_due_runs(store: PostgresStore, name: str) -> None:
+    assert "continuum_runs_due" in {node.get("Index Name") for node in nodes(plan_of(store, name))}
