@@ -209,10 +209,6 @@ class UnknownWorkflowError(ContinuumError):
         self.version_hash = version_hash
 
 
-class UnknownInstanceError(ContinuumError):
-    """No instance of this name is registered or migrated."""
-
-
 class JournalError(ContinuumError):
     """The database could not carry out an operation.
 
@@ -227,6 +223,10 @@ class JournalError(ContinuumError):
 
 class SchemaVersionError(JournalError):
     """The database's schema is older or newer than this code."""
+
+
+class UnknownInstanceError(SchemaVersionError):
+    """Nobody has ever made an instance of this name in the database; nothing was changed."""
 
 
 class EmbeddedPostgresError(ContinuumError):

@@ -1,5 +1,5 @@
 """``python -m continuum_cli`` is the command `continuum`."""
 
-from continuum_cli.main import main
+from continuum_cli.entry import main
 
 main()

@@ -105,6 +105,11 @@ class AsyncClient:
         checked = requests.run_id(run_id), requests.cancel_reason(reason), requests.cleanup_s(cleanup)
         await self._perform(self._operations.cancel, *checked)
 
+    async def resume(self, run_id: RunId) -> None:
+        """Let a run be resumed that engines have died of; see :meth:`Client.resume`."""
+        refuse_in_workflow("resume")
+        await self._perform(self._operations.resume, requests.run_id(run_id))
+
     async def result(self, run_id: RunId, timeout: Duration | None = None) -> Any:
         """Wait for the end of a run and return the value; see :meth:`Client.result`."""
         return await self._result(requests.run_id(run_id), None, timeout)

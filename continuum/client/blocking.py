@@ -126,6 +126,17 @@ class Client:
             requests.run_id(run_id), requests.cancel_reason(reason), requests.cleanup_s(cleanup)
         )
 
+    def resume(self, run_id: RunId) -> None:
+        """Let a run be resumed that was set aside because engines died of it, again and again (its ``attention`` says
+        so). It begins with no such death on its record, and alone.
+
+        Raises:
+            RunNotFoundError, RunTerminalError: there is no such run, or it has ended.
+            ContinuumError: it was not set aside.
+        """
+        refuse_in_workflow("resume")
+        self._operations.resume(requests.run_id(run_id))
+
     def result(self, run_id: RunId, timeout: Duration | None = None) -> Any:
         """Wait for the end of a run, and of those that continue it, and return the value.
 

@@ -5,6 +5,7 @@ either tells the same story when it is repeated, or is not repeated:
 
     insert, random id      an id that exists already can only be our own
     insert, id of a user   our own if it has our content and is no older than our first try
+    resume                 a run that is going on already is what was asked for
     cancel                 a run that is found cancelled is what was asked for; of two notes the first one stays
     signal with an id      the mailbox knows a delivery by its id (S6)
     signal without one     repeated only while there was no connection: then nothing was sent
@@ -25,11 +26,11 @@ from continuum.client.link import Link
 from continuum.client.requests import IfExists
 from continuum.client.rows import history_of
 from continuum.core.definitions import Workflow, registry
-from continuum.errors import RunExistsError, RunNotFoundError, RunTerminalError
+from continuum.errors import ContinuumError, RunExistsError, RunNotFoundError, RunTerminalError
 from continuum.model.history import History
 from continuum.model.query import Query
-from continuum.model.run import RunSeed
-from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow
+from continuum.model.run import RunSeed, RunState
+from continuum.ports.catalog import Cancelled, Ending, Inserted, Resumed, RunRow
 from continuum.postgres import PostgresStore
 from continuum.postgres.arrays import uuids
 
@@ -99,6 +100,31 @@ class Operations:
             raise RunNotFoundError(run_id)
         if outcome == "terminal" and not (tries > 1 and state == "cancelled"):
             raise RunTerminalError(run_id, str(state))
+
+    def resume(self, run_id: UUID) -> None:
+        """Let a run be resumed that was set aside because engines died of it.
+
+        Raises:
+            RunNotFoundError, RunTerminalError: there is no such run, or it has ended.
+            ContinuumError: it was not set aside.
+        """
+        tries = 0
+
+        def resume(store: PostgresStore) -> tuple[Resumed, RunState | None]:
+            nonlocal tries
+            tries += 1
+            return store.catalog.resume(run_id)
+
+        outcome, state = self._link.repeat(resume)
+        if outcome == "not_found":
+            raise RunNotFoundError(run_id)
+        if tries == 1 and outcome == "terminal":
+            raise RunTerminalError(run_id, str(state))
+        if tries == 1 and outcome == "not_set_aside":
+            raise ContinuumError(
+                f"run {run_id} was not set aside, and nothing was changed: it goes on when what it waits for comes; "
+                f"`continuum run show {run_id}` says for what"
+            )
 
     def get(self, run_id: UUID) -> RunRow:
         """Return a run's row.

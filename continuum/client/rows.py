@@ -56,6 +56,7 @@ def history_of(row: RunRow, events: Sequence[EventRow]) -> History:
         version_hash=row.version_hash,
         parent_run_id=row.parent_run_id,
         continued_from_run_id=row.continued_from_run_id,
+        depth=row.depth,
     )
     return History(origin, events)
 

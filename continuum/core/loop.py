@@ -15,7 +15,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import Context
 from threading import local
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from uuid import UUID
 from weakref import WeakSet
 
 import msgspec
@@ -25,7 +26,11 @@ from continuum.core.determinism import guard
 from continuum.errors import ContinuumError
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from continuum.core.machine import Machine
+
+RECORD_BYTES = 17
 
 
 class Ready(msgspec.Struct, eq=False):
@@ -71,10 +76,17 @@ def _ignored(callback: Any, *args: Any, context: Context | None = None) -> Ready
 
 class WorkflowLoop(AbstractEventLoop):
     """The loop of one run. Only :meth:`drain` runs callbacks; it ends when all of them wait. ``ready``: what is to run
-    besides that which runs now."""
+    besides that which runs now.
+
+    ``record`` says whose code is running, for whoever looks when the process has died of it: the 16 bytes of the run's
+    id, and one that is 1 as long as it runs. An engine's process puts memory there that outlives it.
+    """
+
+    record: ClassVar[bytearray | mmap] = bytearray(RECORD_BYTES)
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self._mark = machine.identity.run_id.bytes + b"\1"
         self.ready: deque[Ready] = deque()
         self._tasks: WeakSet[Task[Any]] | None = None
         guard.install(WorkflowLoop)  # type: ignore[type-abstract]
@@ -83,6 +95,8 @@ class WorkflowLoop(AbstractEventLoop):
         ready = self.ready
         outer, asyncios = running.loop, _get_running_loop()
         running.loop = self
+        record = self.record
+        record[0:17] = self._mark
         _set_running_loop(self)
         try:
             while ready:
@@ -101,6 +115,7 @@ class WorkflowLoop(AbstractEventLoop):
         finally:
             running.loop = outer
             _set_running_loop(asyncios)
+            record[16] = 0
 
     @property
     def has_tasks(self) -> bool:
@@ -116,6 +131,7 @@ class WorkflowLoop(AbstractEventLoop):
         """Close every coroutine that is still suspended; what their ``finally`` blocks do is inert by now."""
         outer, asyncios = running.loop, _get_running_loop()
         running.loop = self
+        self.record[0:17] = self._mark
         _set_running_loop(self)
         try:
             for task in (root, *(self._tasks or ())):
@@ -128,6 +144,7 @@ class WorkflowLoop(AbstractEventLoop):
         finally:
             running.loop = outer
             _set_running_loop(asyncios)
+            self.record[16] = 0
             self.ready.clear()
 
     # -- what asyncio asks of a loop
@@ -180,6 +197,11 @@ class WorkflowLoop(AbstractEventLoop):
 
     def run_in_executor(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
         raise guard.refuse("run_in_executor", "threads")
+
+
+def running_in(record: bytes) -> UUID | None:
+    """Return the run whose code was running when ``WorkflowLoop.record`` was left like this."""
+    return UUID(bytes=record[:16]) if len(record) >= RECORD_BYTES and record[16] == 1 else None
 
 
 def current_machine(what: str) -> Machine:

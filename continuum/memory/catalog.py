@@ -15,7 +15,7 @@ from continuum.memory.tables import RunRecord, Tables
 from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import RunSeed, RunState
-from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled, VersionRow
+from continuum.ports.catalog import Cancelled, Ending, Inserted, Resumed, RunRow, Signalled, VersionRow
 from continuum.ports.journal import SignalRow
 from continuum.ports.mailbox import Notice
 from continuum.ports.overview import Overview
@@ -77,6 +77,21 @@ class MemoryCatalog:
                 return Cancelled("requested", run.state, tuple(asked))
             ended = cancel_families(transaction, [run], reason)
             return Cancelled("cancelled", run.state, tuple(ended))
+
+    def resume(self, run_id: UUID) -> tuple[Resumed, RunState | None]:
+        with self._database.transaction("resume") as transaction:
+            run = transaction.tables.runs.get(run_id)
+            if run is None:
+                return "not_found", None
+            if not run.live:
+                return "terminal", run.state
+            if run.suspect is None:
+                return "not_set_aside", run.state
+            run.deaths, run.deaths_seq = 0, None
+            run.suspect, run.alone_at, run.due_at = "alone", transaction.now, transaction.now
+            run.attention = None
+            transaction.notify(Notice("due"))
+            return "resumed", run.state
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
         with self._database.transaction("endings") as transaction:
@@ -185,4 +200,5 @@ def _row(run: RunRecord) -> RunRow:
         completed_at=run.completed_at,
         owner=run.owner,
         attention=run.attention,
+        depth=seed.depth,
     )

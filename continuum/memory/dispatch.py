@@ -22,8 +22,11 @@ from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
+    SET_ASIDE,
+    SUSPECTED,
     Asked,
     ClaimedTask,
+    Death,
     Due,
     GroupAddress,
     Life,
@@ -146,6 +149,37 @@ class MemoryDispatch:
             )
             return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
 
+    def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
+        with self._database.transaction("blame") as transaction:
+            for death in deaths:
+                run = transaction.tables.live.get(death.run_id)
+                if (
+                    run is not None
+                    and death.owner in (run.owner, run.previous_owner)
+                    and run.killed_owner != death.owner
+                ):
+                    _blame(transaction.tables, run, death.owner, deaths_max)
+
+    def claim_suspect(self, owner: str) -> list[ClaimedRun]:
+        with self._database.transaction("claim_suspect") as transaction:
+            tables = transaction.tables
+            if not tables.is_live(owner):
+                return []
+            ready = [
+                (run.alone_at, run.id)
+                for run in tables.live.values()
+                if run.suspect == "alone" and _alone_at(tables, run, [owner]) <= tables.now
+            ]
+            return [_claim(tables, tables.live[run_id], owner) for _, run_id in sorted(ready)[:1]]
+
+    def next_suspect(self, owners: Sequence[str]) -> float | None:
+        with self._database.transaction("next_suspect") as transaction:
+            tables = transaction.tables
+            moments = [
+                _alone_at(tables, run, owners) for run in tables.live.values() if run.suspect == "alone"
+            ]
+            return min(moments) - tables.now if moments else None
+
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         with self._database.transaction("claim_tasks") as transaction:
             if not transaction.tables.is_live(claimer):
@@ -232,6 +266,28 @@ class MemoryDispatch:
             return Due(min(runs) - now if runs else None, min(tasks) - now if tasks else None)
 
 
+def _blame(tables: Tables, run: RunRecord, owner: str, deaths_max: int) -> None:
+    seq = len(run.events)
+    run.deaths = 1 if run.deaths_seq is not None and seq > run.deaths_seq else run.deaths + 1
+    run.deaths_seq, run.killed_owner = seq, owner
+    if run.owner not in (None, owner):
+        return
+    tables.unlease(run)
+    run.previous_owner = owner
+    run.state = "suspended"
+    run.due_at = tables.now if run.due_at is None else run.due_at
+    run.suspect = "alone" if run.deaths < deaths_max else "stopped"
+    run.alone_at = tables.now + (0 if run.deaths <= 1 else min(4 ** (run.deaths - 2), 60))
+    text = SUSPECTED if run.suspect == "alone" else SET_ASIDE.format(run=run.id, owner=owner)
+    run.attention = f"engine deaths: {run.deaths} of {deaths_max}; {text}"
+
+
+def _alone_at(tables: Tables, run: RunRecord, owners: Sequence[str]) -> float:
+    """Return when one of these owners may take a run that was set aside."""
+    able = any(tables.is_live(owner) and tables.has_code(owner, run) for owner in owners)
+    return run.alone_at if able else run.alone_at + 60.0
+
+
 def _boot_of(owner: str) -> str:
     """Return which life of a node the owner belongs to; "" if its text does not say."""
     try:
@@ -261,8 +317,8 @@ def _claim(tables: Tables, run: RunRecord, owner: str) -> ClaimedRun:
     fresh = run.token is None
     tables.unlease(run)
     tables.lease(run, owner)
-    if run.parked_until is not None:
-        run.parked_until = run.attention = None
+    if run.parked_until is not None or run.suspect is not None:
+        run.parked_until = run.attention = run.suspect = None
     return claimed_run(run, fresh=fresh)
 
 

@@ -83,6 +83,11 @@ class RunRecord:
     cancel: CancelNote | None = None
     version_hash: str | None = None
     parked_until: float | None = None  # for want of its code
+    suspect: Literal["alone", "stopped"] | None = None  # set aside, because engines have died of it
+    alone_at: float = 0.0
+    deaths: int = 0
+    deaths_seq: int | None = None
+    killed_owner: str | None = None
     events: list[EventRow] = field(default_factory=list)
     signals: dict[int, SignalRow] = field(default_factory=dict)
     deliveries: set[str] = field(default_factory=set)  # of consumed signals too: S6
@@ -176,7 +181,7 @@ class Tables:
     def claimable_at(self, run: RunRecord) -> float | None:
         """Return since or from when a dispatcher may take this live run, None while it may not."""
         if run.owner is None:
-            return None if self.waits_for_code(run) else run.due_at
+            return None if run.suspect or self.waits_for_code(run) else run.due_at
         if self.is_live(run.owner):
             return None
         return self.now if run.due_at is None else min(run.due_at, self.now)

@@ -40,7 +40,8 @@ class Event(msgspec.Struct, frozen=True):
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Whose history it is: all that a replay needs besides the events. ``args`` is the payload of
-    ``[args, kwargs]``; ``created_at`` is in microseconds since the epoch, database time."""
+    ``[args, kwargs]``; ``created_at`` is in microseconds since the epoch, database time. ``depth``: generations
+    above the run."""
 
     run_id: UUID
     workflow: str
@@ -51,6 +52,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     version_hash: str | None = None
     parent_run_id: UUID | None = None
     continued_from_run_id: UUID | None = None
+    depth: int = 0
 
 
 class History(Sequence[Event]):
@@ -179,6 +181,7 @@ def _document(history: History) -> dict[str, Any]:
         "correlation_id": str(origin.correlation_id),
         "parent_run_id": _text(origin.parent_run_id),
         "continued_from_run_id": _text(origin.continued_from_run_id),
+        "depth": origin.depth,
         "created_at": origin.created_at,
         "args": to_jsonable(history.args),
         "raw_args": b64encode(origin.args).decode(),
@@ -206,6 +209,7 @@ def _origin(document: Mapping[str, Any]) -> Origin:
         version_hash=document["version_hash"],
         parent_run_id=_uuid(document["parent_run_id"]),
         continued_from_run_id=_uuid(document["continued_from_run_id"]),
+        depth=document.get("depth", 0),  # documents of before have none
     )
 
 

@@ -56,10 +56,17 @@ def check_start(
     answer = answer_of(examine, release, lifeline_fd)
     verdict = msgspec.json.decode(answer, type=Verdict) if answer else Verdict()
     if verdict.error is not None or verdict.app is None:
-        raise NodeError(
-            verdict.error or "the process that checks the start gave no answer; nothing was started"
-        )
+        raise NodeError(verdict.error or _silence(config))
     return verdict.app
+
+
+def _silence(config: NodeConfig) -> str:
+    """The line for a check that ended without a word, which an import can do to its process."""
+    return (
+        f"the process that checks the start ended without an answer, most likely while it imported "
+        f"{' or '.join(config.modules)}: look there for os._exit, a signal, or a crash in an extension. "
+        "Nothing was started"
+    )
 
 
 def _examine(config: NodeConfig, url: str, migrate_schema: bool, former_owners: Sequence[str]) -> Verdict:

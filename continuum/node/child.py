@@ -8,9 +8,11 @@ stays, whether the database is there or not.
 from __future__ import annotations
 
 import gc
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from mmap import mmap
 from typing import assert_never
 
 from continuum.config import DatabaseChoice
@@ -90,9 +92,22 @@ class Child:
         """True if no other process of the node ran when this one was started."""
         return not self._context.peers
 
-    def shell(self, role: Role, lost: Callable[[], bool] = lambda: False) -> Shell:
+    def shell(self, role: Role, lost: Callable[[], bool] = lambda: False, life_s: float = math.inf) -> Shell:
         """The shell that runs the role; it knows the processes that were there before."""
-        return Shell(role, self._post, self.sockets, self._line, lost=lost)
+        return Shell(role, self._post, self.sockets, self._line, lost=lost, life_s=life_s)
+
+    @property
+    def record(self) -> mmap:
+        """What is written here is told to the others when this process dies."""
+        return self._context.record
+
+    def demand(self, child_id: str) -> None:
+        """Have a process started that is started on demand."""
+        self._context.control.demand(child_id)
+
+    def on_death(self, told: Callable[[str, str, bytes], None]) -> None:
+        """Call ``told(name, incarnation, record)`` before the role hears of the death of another process."""
+        self._line.on_death = told
 
     def close(self) -> None:
         """Let what was sent leave."""
@@ -105,6 +120,7 @@ class SupervisorLine:
     def __init__(self, context: ChildContext) -> None:
         self._context = context
         self._channel = context.control
+        self.on_death: Callable[[str, str, bytes], None] = lambda name, incarnation, record: None
 
     def fileno(self) -> int:
         return self._channel.fileno()
@@ -128,7 +144,8 @@ class SupervisorLine:
                     shell.stop(grace_s)
                 case PeerUp(child_id, incarnation, crew):
                     shell.peer_up(child_id, incarnation, crew_text(self._context, crew))
-                case PeerDown(child_id, incarnation, crew):
+                case PeerDown(child_id, incarnation, crew, record):
+                    self.on_death(child_id, incarnation, record)
                     shell.peer_down(child_id, incarnation, crew_text(self._context, crew))
                 case _:
                     assert_never(message)

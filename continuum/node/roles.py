@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 
 from continuum.core.definitions import registry
+from continuum.core.loop import WorkflowLoop, running_in
 from continuum.node.child import Child, Site, child_main
 from continuum.node.group import run_group
 from continuum.node.listening import Dialler, Listening
-from continuum.node.watchdog import Watchdog
+from continuum.node.watchdog import Watchdog, limit_of_environment
 from continuum.ports.offload import Desk
 from continuum.postgres import PostgresStore, open_store
 from continuum.runtime.dispatcher import Dispatcher
@@ -18,11 +20,15 @@ from continuum.runtime.engine import Engine
 from continuum.runtime.executor import ThreadAndLoopExecutor
 from continuum.runtime.lanes import ThreadOffload
 from continuum.runtime.limits import limits_of_environment
+from continuum.runtime.quarantine import LONE_ENGINE, deaths_of_environment
 from continuum.runtime.router import Router
 from continuum.runtime.timer import Timer
 from continuum.runtime.wake import Wake
 from continuum.runtime.worker import Worker
 from continuum.supervisor.process import ChildMain
+
+# A run that survives is given back within moments; one whose activity runs for hours need not be.
+_ALONE_S = 60.0
 
 
 def mains_of(site: Site) -> Mapping[str, ChildMain]:
@@ -53,17 +59,33 @@ def run_timer(child: Child) -> int:
 
 def run_dispatcher(child: Child) -> int:
     with _store(child.site) as store:
-        role = Dispatcher(child.ports, store.dispatch, store.mailbox, child.site.config.queues)
+        role = Dispatcher(
+            child.ports,
+            store.dispatch,
+            store.mailbox,
+            child.site.config.queues,
+            open_lone_engine=partial(child.demand, LONE_ENGINE) if child.site.config.engines else None,
+            engine_deaths_max=deaths_of_environment(),
+        )
+
+        def told(name: str, incarnation: str, record: bytes) -> None:
+            run_id = running_in(record)
+            if run_id is not None:
+                role.died_of(name, incarnation, run_id)
+
+        child.on_death(told)
         return child.shell(role).run()
 
 
 def run_engine(child: Child) -> int:
     child.load_app()
+    WorkflowLoop.record = child.record
     wake = Wake()
+    alone = child.ports.name == LONE_ENGINE
     with closing(ThreadOffload(partial(_desk, child.site), wake)) as offload:
-        limits, loaded = limits_of_environment(), registry.versions()
+        limits, loaded = limits_of_environment(alone=alone), registry.versions()
         engine = Engine(child.ports, offload, registry.workflow, limits, loaded=loaded)
-        shell = child.shell(engine, lost=lambda: engine.lost)
+        shell = child.shell(engine, lambda: engine.lost, _ALONE_S if alone else math.inf)
 
         def complete() -> None:
             wake.clear()
@@ -71,7 +93,7 @@ def run_engine(child: Child) -> int:
                 engine.complete(completion)
 
         shell.watch(wake.fileno(), complete)
-        with closing(Watchdog(child.ports.clock.monotonic)):
+        with closing(Watchdog(child.ports.clock.monotonic, limit_s=limit_of_environment())):
             return shell.run()
 
 

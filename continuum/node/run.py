@@ -132,7 +132,7 @@ def _prepare(config: NodeConfig, choice: DatabaseChoice, stack: ExitStack, lifel
 def _supervisor(site: Site, lifeline_fd: int | None) -> Supervisor:
     config = site.config
     boot, tree = secrets.token_hex(4), tree_of(config)
-    wanted = tuple(leaf.id for leaf in tree.leaves())
+    wanted = tuple(leaf.id for leaf in tree.leaves() if not leaf.on_demand)
 
     def publish(infos: list[ProcessInfo]) -> None:
         site.run_directory.publish(

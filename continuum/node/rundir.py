@@ -20,9 +20,9 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from continuum.config import EMBEDDED_FOLDER, DatabaseChoice
 from continuum.errors import NodeError
@@ -182,14 +182,20 @@ def _empty(path: Path) -> None:
 
 
 def read_processes(path: Path) -> ProcessList | None:
-    """Return what runs in a run directory; None if nothing does."""
+    """Return what runs in a run directory; None if nothing does, or nothing that this version can read."""
     try:
         found = json.loads((path / PROCESSES).read_text())
-    except (OSError, ValueError):
+        processes = tuple(ProcessInfo(**_known(ProcessInfo, info)) for info in found["processes"])
+        wanted = tuple(found.get("wanted", ()))  # older nodes did not write it
+        return ProcessList(**{**_known(ProcessList, found), "wanted": wanted, "processes": processes})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    processes = tuple(ProcessInfo(**info) for info in found.pop("processes"))
-    wanted = tuple(found.pop("wanted", ()))  # older nodes did not write it
-    return ProcessList(**found, wanted=wanted, processes=processes)
+
+
+def _known(kind: type[ProcessInfo | ProcessList], found: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what another version of Continuum has written besides."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in found.items() if name in names}
 
 
 def is_held(path: Path) -> bool:

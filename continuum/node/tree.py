@@ -7,7 +7,8 @@
     ├── router                 each can be lost and replaced alone: what a role knows beyond its
     ├── timer                  memory stands in the database, and the others are told of its death
     ├── engines (together)     before anything is started in its place. Restarting the others with
-    ├── workers (together)     it (rest_for_one) would only cost them what they have in memory.
+    ├── engine-alone           it (rest_for_one) would only cost them what they have in memory.
+    ├── workers (together)     engine-alone is started when there is a run for it, see runtime/quarantine.
     └── dispatcher
 
 The order matters for the stop, which goes from right to left: first nothing new is claimed, then activities finish
@@ -18,6 +19,7 @@ A group that restarts too often is restarted as a whole, and counts as one resta
 from __future__ import annotations
 
 from continuum.node.config import NodeConfig
+from continuum.runtime.quarantine import LONE_ENGINE
 from continuum.supervisor.spec import ChildSpec, SupervisorSpec
 
 # Generous: activities of the application may crash their worker, and that must not end the node.
@@ -36,6 +38,7 @@ def tree_of(config: NodeConfig) -> SupervisorSpec:
             ChildSpec("router", "router", shutdown_s=_QUICK_S),
             ChildSpec("timer", "timer", shutdown_s=_QUICK_S),
             _group("engines", "engine", config.engines, _ENGINE_S),
+            ChildSpec(LONE_ENGINE, "engine", "temporary", _ENGINE_S, on_demand=True),
             _group("workers", "worker", config.workers, config.drain_s),
             ChildSpec("dispatcher", "dispatcher", shutdown_s=config.drain_s),
         ),

@@ -44,6 +44,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: float | None
     owner: str | None
     attention: str | None
+    depth: int  # generations above it
 
 
 class Ending(msgspec.Struct, frozen=True, array_like=True):
@@ -72,6 +73,7 @@ class VersionRow(msgspec.Struct, frozen=True, array_like=True):
         return not self.runs and not self.engines
 
 
+Resumed = Literal["resumed", "not_set_aside", "not_found", "terminal"]
 Signalled = Literal["delivered", "duplicate", "not_found", "terminal"]
 
 
@@ -108,6 +110,11 @@ class Catalog(Protocol):
         With ``cleanup_s`` no state changes: the run and its live descendants get a ``CancelNote`` and are woken (K4).
         Of two notes the one whose time is over first stays. ``Dispatch.end_overdue_cancels`` ends who does not.
         """
+        ...
+
+    def resume(self, run_id: UUID) -> tuple[Resumed, RunState | None]:
+        """Let a run that ``Dispatch.blame`` has set aside be resumed, as if no engine had died of it: alone, and at
+        once. Follows no chain: what is set aside is the run itself."""
         ...
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:

@@ -15,6 +15,12 @@ import msgspec
 
 from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 
+# The attention of a run that engines died of, behind the count; {run} and {owner} are filled in.
+SUSPECTED = "code of this run was running each time; it is resumed alone, with growing pauses"
+SET_ASIDE = (
+    "code of this run was running each time (a crash, out of memory, or a step that does not end), last in {owner}, "
+    "whose log says more; it is not resumed any more. Mend the cause, then `continuum run resume {run}`, or cancel it"
+)
 CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end the run by itself
 
 
@@ -93,6 +99,13 @@ class Due(msgspec.Struct, frozen=True, array_like=True):
     task_in_s: float | None
 
 
+class Death(msgspec.Struct, frozen=True, array_like=True):
+    """An owner that died while code of ``run_id`` ran in it."""
+
+    run_id: UUID
+    owner: str
+
+
 class Dispatch(Protocol):
     def register(
         self, owner: str, node: str, address: str, ttl_s: float, loaded: Sequence[tuple[str, str]] = ()
@@ -158,6 +171,25 @@ class Dispatch(Protocol):
         Runs of dead owners count as due. Rows locked by others are skipped. Committed asynchronously: a claim lost
         in a database crash is a claim that never was. Nothing is claimed for an owner that is not live itself.
         """
+        ...
+
+    def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
+        """Count these deaths, one for each run at most, and set the runs aside (B4): they are suspended, and nobody can
+        claim them but ``claim_suspect``, after 0 s, then 1, 4, 16... and at most 60 s. At ``deaths_max`` deaths without
+        an event in between nobody can at all, until ``Catalog.resume``. The reason is the run's ``attention``.
+
+        The same death told again changes nothing, nor does that of an owner which neither holds the run nor was the
+        last to hold it. A run that somebody else has claimed since stays with them.
+        """
+        ...
+
+    def claim_suspect(self, owner: str) -> list[ClaimedRun]:
+        """Lease one run that was set aside to ``owner``, which must have no other: the one that waits longest, of
+        those whose code it has loaded, or that have waited for a minute."""
+        ...
+
+    def next_suspect(self, owners: Sequence[str]) -> float | None:
+        """Return the seconds until one of these owners can resume a run that was set aside, 0 or less: now."""
         ...
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:

@@ -15,7 +15,7 @@ from continuum.errors import JournalError
 from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import LIVE_STATES, RunSeed, RunState
-from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled, VersionRow
+from continuum.ports.catalog import Cancelled, Ending, Inserted, Resumed, RunRow, Signalled, VersionRow
 from continuum.ports.overview import STUCK_MAX, Overview, OwnerView, QueueView, StuckRun
 from continuum.postgres import arrays, families
 from continuum.postgres.arrays import byteas, doubles, nullable_uuids, texts, uuids
@@ -98,6 +98,15 @@ class PostgresCatalog:
         cascade = families.end_family(self._session, [(run.run_id, True)], reason)
         families.notify(self._session, cascade.ended, cascade.woken)
         return Cancelled("cancelled", "cancelled", cascade.ended)
+
+    def resume(self, run_id: UUID) -> tuple[Resumed, RunState | None]:
+        rows = self._session.rows("resume", {"run": run_id})
+        if not rows:
+            return "not_found", None
+        state, resumed = rows[0][:2]
+        if resumed:
+            return "resumed", state
+        return "not_set_aside" if state in LIVE_STATES else "terminal", state
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
         rows = self._session.rows("endings", {"runs": uuids(run_ids)})

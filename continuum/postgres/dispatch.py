@@ -10,8 +10,11 @@ import msgspec
 from continuum.model.events import Failure
 from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
+    SET_ASIDE,
+    SUSPECTED,
     Asked,
     ClaimedTask,
+    Death,
     Due,
     GroupAddress,
     Life,
@@ -24,7 +27,7 @@ from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
 from continuum.postgres.holds import Holds
 from continuum.postgres.partitions import ensure_partitions
 from continuum.postgres.results import names_of, stored_results
-from continuum.postgres.session import Parameters, Session
+from continuum.postgres.session import Parameters, Row, Session
 
 TaskKey = tuple[UUID, int, int]
 _WORKER_DIED = msgspec.msgpack.encode(
@@ -98,13 +101,26 @@ class PostgresDispatch:
         return retired
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
-        connection = self._session.connect()
-        if self._skipped_on != connection:
-            self._session.rows("skip_tokens", {})
-            self._skipped_on = connection
-        rows = self._session.rows("claim", {"owner": owner, "limit": limit})
-        # A run that nobody held before has no history.
-        return [ClaimedRun(row[0], row[1], row[10] is None, *row[2:12]) for row in rows]
+        self._skip_tokens()
+        return _claimed(self._session.rows("claim", {"owner": owner, "limit": limit}))
+
+    def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
+        parameters = {
+            "runs": uuids([death.run_id for death in deaths]),
+            "owners": texts([death.owner for death in deaths]),
+            "deaths_max": deaths_max,
+            "suspected": SUSPECTED,
+            "set_aside": SET_ASIDE,
+        }
+        self._session.rows("blame", parameters)
+
+    def claim_suspect(self, owner: str) -> list[ClaimedRun]:
+        self._skip_tokens()
+        return _claimed(self._session.rows("claim_suspect", {"owner": owner}))
+
+    def next_suspect(self, owners: Sequence[str]) -> float | None:
+        ((wait_s,),) = self._session.rows("next_suspect", {"owners": texts(owners)})
+        return None if wait_s is None else float(wait_s)
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         parameters = {"claimer": claimer, "queues": texts(dict.fromkeys(queues)), "limit": limit}
@@ -163,6 +179,17 @@ class PostgresDispatch:
     def next_due(self, queues: Sequence[str]) -> Due:
         (row,) = self._session.rows("next_due", {"queues": texts(queues)})
         return Due(*row)
+
+    def _skip_tokens(self) -> None:
+        connection = self._session.connect()
+        if self._skipped_on != connection:
+            self._session.rows("skip_tokens", {})
+            self._skipped_on = connection
+
+
+def _claimed(rows: Sequence[Row]) -> list[ClaimedRun]:
+    # A run that nobody held before has no history.
+    return [ClaimedRun(row[0], row[1], row[10] is None, *row[2:12]) for row in rows]
 
 
 def versions_of(loaded: Sequence[tuple[str, str]]) -> Parameters:

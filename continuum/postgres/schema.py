@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple, TypeVar
 import psycopg
 from psycopg import sql
 
-from continuum.errors import ConfigurationError, JournalError, SchemaVersionError
+from continuum.errors import ConfigurationError, JournalError, SchemaVersionError, UnknownInstanceError
 from continuum.postgres.partitions import ensure_partitions
 from continuum.postgres.session import Row, Session, connect, reason_of
 
@@ -121,14 +121,15 @@ def check(database: str | psycopg.Connection[Row], schema: str) -> None:
     """Return if the schema is the one that this code was written for. ``database``: a URL, or an open connection.
 
     Raises:
+        UnknownInstanceError: it is that of an instance that was never made here.
         SchemaVersionError: it is missing, older, newer, or made by an edited migration.
         JournalError: the database cannot be reached.
     """
     if isinstance(database, str):
         with _connected(database) as connection:
-            applied = _applied(connection, schema)
+            applied = _made(connection, schema)
     else:
-        applied = _applied(database, schema)
+        applied = _made(database, schema)
     _refuse_foreign(applied, schema)
     version, needed = max((record.version for record in applied), default=0), migrations()[-1].version
     if version < needed:
@@ -137,6 +138,32 @@ def check(database: str | psycopg.Connection[Row], schema: str) -> None:
             "check schema",
             f"schema {schema!r} {found}, this code needs version {needed}; run `continuum db migrate`",
         )
+
+
+def _made(connection: psycopg.Connection[Row], schema: str) -> list[_Applied]:
+    """Return what was applied; refuse the schema of an instance that nobody has made.
+
+    Raises:
+        UnknownInstanceError: its name; and the names that there are.
+    """
+    applied = _applied(connection, schema)
+    instance = schema.removeprefix("continuum_")
+    if (
+        applied or instance == schema
+    ):  # "continuum" is that of the default instance: it is only not migrated yet
+        return applied
+    found = connection.execute(
+        "select nspname::text from pg_class join pg_namespace on pg_namespace.oid = relnamespace"
+        " where relname = 'continuum_migrations' and relkind = 'r' and nspname ~ '^continuum(_|$)' order by 1 limit 10"
+    ).fetchall()
+    names = ", ".join(
+        "default" if name == "continuum" else name.removeprefix("continuum_") for (name,) in found
+    )
+    raise UnknownInstanceError(
+        "check schema",
+        f"there is no instance {instance!r} in this database, which has {names or 'none at all'}; nothing was changed. "
+        f"Check the name, or make the instance: `continuum db migrate --instance {instance}`",
+    )
 
 
 def _status(migration: Migration | None, record: _Applied | None) -> MigrationStatus:

@@ -85,6 +85,7 @@ def _identity(row: RunRow) -> RunIdentity:
         correlation_id=row.correlation_id,
         parent_run_id=row.parent_run_id,
         continued_from_run_id=row.continued_from_run_id,
+        depth=row.depth,
     )
 
 

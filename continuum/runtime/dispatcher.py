@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import Dispatch, Woken
@@ -27,6 +28,7 @@ from continuum.ports.mailbox import Mailbox
 from continuum.runtime.claimers import Claimers
 from continuum.runtime.neighbours import DISPATCHER, Neighbours
 from continuum.runtime.outage import Outage
+from continuum.runtime.quarantine import DEATHS_MAX, LONE_ENGINE, Quarantine
 from continuum.runtime.role import Ports
 from continuum.runtime.tasks import Tasks
 from continuum.runtime.vigil import Vigil
@@ -71,7 +73,8 @@ class _Engine:
 
 class Dispatcher:
     """A role (:class:`continuum.runtime.role.Role`). ``queues``: those that workers of this node serve.
-    ``poll_s``: the longest time between two looks, whatever gets lost."""
+    ``poll_s``: the longest time between two looks, whatever gets lost. ``open_lone_engine`` starts the process that
+    resumes runs alone; without it the node leaves to others what engines have died of."""
 
     def __init__(
         self,
@@ -80,6 +83,8 @@ class Dispatcher:
         mailbox: Mailbox,
         queues: Sequence[str],
         poll_s: float = 5.0,
+        open_lone_engine: Callable[[], None] | None = None,
+        engine_deaths_max: int = DEATHS_MAX,
     ) -> None:
         self._clock, self._post = ports.clock, ports.post
         self._dispatch, self._mailbox = dispatch, mailbox
@@ -91,6 +96,7 @@ class Dispatcher:
         self._claimers = Claimers(dispatch, ports.node, claimer, now)
         self._vigil = Vigil(dispatch, ports.incarnation.partition("-")[0], now)
         self._tasks = Tasks(ports, dispatch, self._claimers, self._neighbours, self._wake)
+        self._quarantine = Quarantine(ports.post, dispatch, ports.clock, open_lone_engine, engine_deaths_max)
         self._engines: dict[Peer, _Engine] = {}
         self._seen: set[str] = set()  # names of engines
         self._dead: list[str] = []  # owners to retire
@@ -143,9 +149,14 @@ class Dispatcher:
             self._tasks.worker_up(peer)
             self._look_tasks = True
 
+    def died_of(self, name: str, incarnation: str, run_id: UUID) -> None:
+        """The supervisor says, before ``peer_down``, that an engine's thread was in code of this run when it died."""
+        self._quarantine.died(self._neighbours.owner_of(name, incarnation), run_id)
+
     def peer_down(self, name: str, incarnation: str, crew: str) -> None:
         self._neighbours.down(name, incarnation)
         peer = Peer(name, incarnation)
+        self._quarantine.engine_down(peer)
         if name.startswith("engine-"):
             engine = self._engines.pop(peer, None)
             owner = self._neighbours.owner_of(name, incarnation)
@@ -186,8 +197,13 @@ class Dispatcher:
         self._look_tasks |= self._tasks.worker_says(sender, message)
 
     def _on_engine(self, sender: Peer, message: EngineReady) -> None:
+        if sender.name == LONE_ENGINE:
+            self._quarantine.engine_says(sender, message.owner, message.free)
+            return
         engine = self._engines.setdefault(sender, _Engine(message.owner))
-        self._look_runs |= message.free > 0 and engine.free == 0
+        if message.free > 0 and engine.free == 0:
+            self._look_runs = True
+            self._quarantine.look_now()  # what is set aside may have waited for this engine's code
         engine.owner, engine.free = message.owner, max(0, message.free)
 
     def _predecessors(self, name: str, incarnation: str) -> list[str]:
@@ -200,7 +216,7 @@ class Dispatcher:
         ]
 
     def _has_work(self) -> bool:
-        if self._dead or self._mail or self._tasks.pending:
+        if self._dead or self._mail or self._tasks.pending or self._quarantine.pending:
             return True
         if self._draining:
             return False
@@ -212,13 +228,20 @@ class Dispatcher:
         if self._draining:
             return min(self._claimers.wake_at(), self._tasks.wake_at())
         moments = (self._look_at, self._due_at, self._orphans_at, self._upkeep_at, self._cancels_at)
-        return min(*moments, self._claimers.wake_at(), self._vigil.wake_at(), self._tasks.wake_at())
+        return min(
+            *moments,
+            self._claimers.wake_at(),
+            self._vigil.wake_at(),
+            self._tasks.wake_at(),
+            self._quarantine.wake_at(),
+        )
 
     def _work(self) -> None:
         """Each step does its part or raises, and the next run takes it up where it was."""
         now = self._clock.monotonic()
         if now >= self._claimers.wake_at() and self._claimers.keep(now):
             self._orphans_at = now
+        self._quarantine.write()
         if self._dead:
             self._dispatch.retire(self._dead)
             self._dead, self._look_runs = [], True
@@ -228,6 +251,7 @@ class Dispatcher:
         else:
             self._bury(now)
             self._look(now)
+            self._quarantine.look(now, [engine.owner for engine in self._engines.values()])
         if now >= self._orphans_at:
             self._wake(self._dispatch.lose_orphans())
             self._orphans_at = now + ORPHANS_S

@@ -150,6 +150,8 @@ class Engine:
             self._scan.tick()
         self._attempts.tick()
         self._results.tick()
+        if self._limits.alone and not self._draining and (self._runs or not self._loading.idle):
+            self.drain()
         self._loading.tick()
         self._reading.tick()
         self._strays.tick()

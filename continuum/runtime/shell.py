@@ -67,7 +67,7 @@ class SystemClock:
 class Shell:
     """Runs ``role`` until it is told to stop, has drained by itself, or the supervisor is gone.
 
-    ``lost`` says that the role can go on only as a new incarnation.
+    ``lost`` says that the role can go on only as a new incarnation. It leaves after ``life_s`` in any case.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Shell:
         control: Control,
         *,
         lost: Callable[[], bool] = lambda: False,
+        life_s: float = math.inf,
     ) -> None:
         self.role = role
         self._post = post
@@ -85,7 +86,7 @@ class Shell:
         self._control = control
         self._lost = lost
         self._callbacks: dict[int, Callable[[], None]] = {}
-        self._leave_at = math.inf
+        self._leave_at = time.monotonic() + life_s
 
     def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
         """Call ``on_readable`` whenever the descriptor can be read; it must read it, or take it back."""

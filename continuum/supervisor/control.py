@@ -5,6 +5,7 @@
                            ◄──────────    Pong(n)            a child that is silent for too long is killed
                            ◄──────────    Ready(info)        the next child may start
                            ◄──────────    Fatal(reason)      before ready: do not try again, end the tree
+                           ◄──────────    Demand(child)      start this child, if it does not run
       PeerUp / PeerDown    ──────────►                       another child was forked, or has exited
       Stop(grace_s)        ──────────►                       drain, then exit; killed when the grace is over
       end of file          ──────────►                       the supervisor is dead: exit at once
@@ -52,11 +53,12 @@ class PeerUp(msgspec.Struct, frozen=True, tag="peer_up"):
 
 
 class PeerDown(msgspec.Struct, frozen=True, tag="peer_down"):
-    """This incarnation has exited and was reaped: it can do nothing any more."""
+    """This incarnation has exited and was reaped: it can do nothing any more. ``record``: what it left in its."""
 
     child_id: str
     incarnation: str
     crew: int
+    record: bytes = b""
 
 
 class Pong(msgspec.Struct, frozen=True, tag="pong"):
@@ -78,8 +80,14 @@ class Fatal(msgspec.Struct, frozen=True, tag="fatal"):
     exit_code: int
 
 
+class Demand(msgspec.Struct, frozen=True, tag="demand"):
+    """Start a child that is started on demand."""
+
+    child_id: str
+
+
 ControlMessage = Ping | Stop | PeerUp | PeerDown
-ChildMessage = Pong | Ready | Fatal
+ChildMessage = Pong | Ready | Fatal | Demand
 Message = TypeVar("Message")
 
 
@@ -194,6 +202,10 @@ class ControlChannel(_Frames[ControlMessage]):
         The whole tree ends with ``reason`` and ``exit_code``. After `ready` it only explains the exit.
         """
         self.send(Fatal(_sendable(reason), exit_code))
+
+    def demand(self, child_id: str) -> None:
+        """Have a child started that is started on demand; no effect while it runs."""
+        self.send(Demand(child_id))
 
     def pong(self, n: int) -> None:
         """Answer a `Ping`."""

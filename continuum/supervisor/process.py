@@ -7,6 +7,7 @@ everywhere the end of the control channel tells them, which is all that macOS ha
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ from continuum.supervisor.signals import enter_child, held_back
 from continuum.supervisor.spec import ChildSpec
 
 _PR_SET_PDEATHSIG = 1
+RECORD_BYTES_MAX = 64
 # Loaded before any fork: a child of a machine that is short of memory or descriptors need not load it.
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -34,7 +36,9 @@ class ChildContext:
     """What a child knows at birth. Later changes of ``peers`` and ``crew`` come as `PeerUp` and `PeerDown`.
 
     ``boot`` names the life of the tree, ``incarnation`` (``"<boot>-<n>"``) this life of the child: no two
-    are ever equal. ``crew`` counts the deaths of workers in this tree so far.
+    are ever equal. ``crew`` counts the deaths of workers in this tree so far. ``record`` is memory of
+    `RECORD_BYTES_MAX` that it shares with the supervisor alone: what it writes there is told to the others
+    when it dies, however it dies.
     """
 
     child_id: str
@@ -45,6 +49,7 @@ class ChildContext:
     crew: int
     peers: dict[str, str]
     control: ControlChannel
+    record: mmap.mmap
 
 
 ChildMain = Callable[[ChildContext], int]
@@ -54,7 +59,13 @@ class ChildProcess:
     """The supervisor's side of one incarnation of a child."""
 
     def __init__(
-        self, spec: ChildSpec, incarnation: str, restarts: int, pid: int, control: ControlLink
+        self,
+        spec: ChildSpec,
+        incarnation: str,
+        restarts: int,
+        pid: int,
+        control: ControlLink,
+        record: mmap.mmap,
     ) -> None:
         self.spec = spec
         self.incarnation = incarnation
@@ -62,6 +73,7 @@ class ChildProcess:
         self.pid = pid
         self.control = control
         self.fatal: Fatal | None = None
+        self._record = record
         self._kill_reason: str | None = None
         self._status: int | None = None
 
@@ -77,6 +89,11 @@ class ChildProcess:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self._status = status if pid else None
         return self._status is not None
+
+    def record(self) -> bytes:
+        """What it has written into its record last; to be asked once, after `reap`."""
+        with self._record as memory:
+            return memory[:].rstrip(b"\0")
 
     def exit(self) -> Exit:
         """How it ended, after `reap`, and close its control link."""
@@ -94,12 +111,12 @@ class ChildProcess:
 def fork_child(
     spec: ChildSpec,
     main: ChildMain,
-    birth: Callable[[ControlChannel], ChildContext],
+    birth: Callable[[ControlChannel, mmap.mmap], ChildContext],
     *,
     restarts: int,
     release: Callable[[], None],
 ) -> ChildProcess:
-    """Fork a child that runs ``main(birth(channel))``; its return value is the exit code.
+    """Fork a child that runs ``main(birth(channel, record))``; its return value is the exit code.
 
     ``release`` runs in the child and closes what belongs to the supervisor alone.
 
@@ -108,7 +125,10 @@ def fork_child(
     """
     supervisor_pid = os.getpid()
     link, channel = control_pair()
-    context = birth(channel)
+    record = mmap.mmap(
+        -1, RECORD_BYTES_MAX
+    )  # anonymous and shared: both processes see it, no disk is involved
+    context = birth(channel, record)
     _flush()  # else both processes would write what is buffered now
     try:
         with held_back():
@@ -117,10 +137,11 @@ def fork_child(
                 _live(context, main, supervisor_pid, (link.close, release))
     except OSError:
         link.close()
+        record.close()
         raise
     finally:
         channel.close()
-    return ChildProcess(spec, context.incarnation, restarts, pid, link)
+    return ChildProcess(spec, context.incarnation, restarts, pid, link, record)
 
 
 def _live(

@@ -21,7 +21,8 @@ Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 class ChildSpec:
     """One process of the tree.
 
-    ``permanent`` is always restarted, ``transient`` only after a crash, ``temporary`` never.
+    ``permanent`` is always restarted, ``transient`` only after a crash, ``temporary`` never. ``on_demand``: a temporary
+    child that is started each time when another child asks for it, and not before.
     ``shutdown_s`` is the time it has to stop before it is killed; 0 kills at once (OTP's ``brutal_kill``).
     """
 
@@ -29,10 +30,13 @@ class ChildSpec:
     role: str
     restart: RestartType = "permanent"
     shutdown_s: float = 5.0
+    on_demand: bool = False
 
     def __post_init__(self) -> None:
         if not self.id or not self.role:
             raise ConfigurationError(f"child {self.id!r}: id and role must not be empty")
+        if self.on_demand and self.restart != "temporary":
+            raise ConfigurationError(f"child {self.id}: on demand is only what is temporary")
         if self.shutdown_s < 0:
             raise ConfigurationError(
                 f"child {self.id}: shutdown_s is {self.shutdown_s}; it must be 0 or more"

@@ -90,7 +90,8 @@ class _Branch(_Node):
         self.started_count = 0  # children that this life has started at least once
         self.failure: str | None = None
         for child in self.children:
-            child.state = State.DOWN
+            dormant = isinstance(child, _Leaf) and child.spec.on_demand
+            child.state = State.ENDED if dormant else State.DOWN
 
     def falling(self) -> list[_Leaf | _Branch]:
         """Children that must go down and are not, right to left (OTP terminate_children/2)."""
@@ -149,6 +150,13 @@ class SupervisorTree:
         """Start the tree; once, and not after `stop`."""
         if self._outcome is None:
             self._root.open()
+        return self._settle(now)
+
+    def demand(self, child_id: str, now: float) -> list[Directive]:
+        """Start a child that is started on demand; no effect if it is there, or must not be started now."""
+        leaf = self._leaves.get(child_id)
+        if leaf is not None and leaf.spec.on_demand and leaf.state is State.ENDED and not leaf.closing:
+            leaf.state = State.DOWN
         return self._settle(now)
 
     def on_started(self, child_id: str, now: float) -> list[Directive]:

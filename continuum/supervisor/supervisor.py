@@ -10,6 +10,7 @@ others before anything is started in its place.
 
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import signal
@@ -27,6 +28,7 @@ from continuum.errors import ConfigurationError, NodeError, WireError
 from continuum.supervisor.control import (
     ChildMessage,
     ControlChannel,
+    Demand,
     Fatal,
     PeerDown,
     PeerUp,
@@ -212,6 +214,8 @@ class Supervisor:
                     self._on_ready(child, info)
             case Fatal():
                 child.fatal = message
+            case Demand(child_id):
+                self._apply(self._tree.demand(child_id, time.monotonic()))
             case _:
                 assert_never(message)
 
@@ -235,7 +239,7 @@ class Supervisor:
         if child.spec.role == "worker":
             self._crew += 1
         self._log("exited", child=child_id, pid=child.pid, incarnation=child.incarnation, how=exit.text)
-        self._tell_others(PeerDown(child_id, child.incarnation, self._crew))
+        self._tell_others(PeerDown(child_id, child.incarnation, self._crew, child.record()))
         self._apply(self._tree.on_exit(child_id, exit, time.monotonic()))
         self._publish()
 
@@ -282,10 +286,10 @@ class Supervisor:
         self._incarnation_count += 1
         incarnation = f"{self._boot}-{self._incarnation_count}"
 
-        def birth(control: ControlChannel) -> ChildContext:
+        def birth(control: ControlChannel, record: mmap.mmap) -> ChildContext:
             peers = {name: child.incarnation for name, child in self._children.items()}
             return ChildContext(
-                spec.id, spec.role, self._node, self._boot, incarnation, self._crew, peers, control
+                spec.id, spec.role, self._node, self._boot, incarnation, self._crew, peers, control, record
             )
 
         try:

@@ -50,12 +50,11 @@ class MemoryRun:
         origin: Origin,
         workflow: Workflow[..., Any],
         *,
-        depth: int = 0,
         parent: MemoryRun | None = None,
         command: int | None = None,
     ) -> None:
-        self.origin, self.workflow, self.depth = origin, workflow, depth
-        self.machine = Machine(identity_of(origin, depth), workflow, origin.args, Crew(_CREW))
+        self.origin, self.workflow = origin, workflow
+        self.machine = Machine(identity_of(origin), workflow, origin.args, Crew(_CREW))
         self.rows: list[EventRow] = []
         self.state: RunState = "running"
         self.result: bytes | None = None
@@ -135,9 +134,8 @@ def child_of(parent: MemoryRun, seed: RunSeed, now_us: int) -> MemoryRun:
     """
     workflow = registry.workflow(seed.workflow, seed.version_hash)
     child = MemoryRun(
-        _origin(seed, workflow, now_us, seed.id),
+        _origin(seed, workflow, now_us, seed.id, seed.depth),
         workflow,
-        depth=seed.depth,
         parent=parent,
         command=seed.parent_command,
     )
@@ -154,9 +152,8 @@ def continuation_of(old: MemoryRun, seed: RunSeed, now_us: int) -> MemoryRun:
     """
     workflow = registry.workflow(seed.workflow, seed.version_hash)
     new = MemoryRun(
-        _origin(seed, workflow, now_us, old.origin.correlation_id),
+        _origin(seed, workflow, now_us, old.origin.correlation_id, old.origin.depth),
         workflow,
-        depth=old.depth,
         parent=old.parent,
         command=old.command,
     )
@@ -178,7 +175,9 @@ def _adopt(old: MemoryRun, new: MemoryRun) -> None:
         child.parent, child.awaited = new, False
 
 
-def _origin(seed: RunSeed, workflow: Workflow[..., Any], now_us: int, correlation_id: UUID) -> Origin:
+def _origin(
+    seed: RunSeed, workflow: Workflow[..., Any], now_us: int, correlation_id: UUID, depth: int
+) -> Origin:
     return Origin(
         run_id=seed.id,
         workflow=workflow.name,
@@ -189,4 +188,5 @@ def _origin(seed: RunSeed, workflow: Workflow[..., Any], now_us: int, correlatio
         version_hash=workflow.version_hash,
         parent_run_id=seed.parent_run_id,
         continued_from_run_id=seed.continued_from_run_id,
+        depth=depth,
     )

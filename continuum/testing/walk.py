@@ -22,15 +22,14 @@ from continuum.model.history import History, Origin
 PARANOID = "CONTINUUM_PARANOID"
 
 
-def walk(history: History, workflow: Workflow[..., Any], depth: int = 0) -> Step:
+def walk(history: History, workflow: Workflow[..., Any]) -> Step:
     """Run the code along the history, then on until it waits; return what it did beyond, and how it ended if it did.
-    ``depth``: generations above the run.
 
     Raises:
         ReplayDriftError: the code does something else than what is recorded.
         JournalError: an event cannot be read.
     """
-    machine = Machine(identity_of(history.origin, depth), workflow, history.origin.args, Crew("replay:0"))
+    machine = Machine(identity_of(history.origin), workflow, history.origin.args, Crew("replay:0"))
     try:
         machine.begin(history.rows)
     except ReplayDriftError:
@@ -41,7 +40,7 @@ def walk(history: History, workflow: Workflow[..., Any], depth: int = 0) -> Step
     return step
 
 
-def identity_of(origin: Origin, depth: int = 0) -> RunIdentity:
+def identity_of(origin: Origin) -> RunIdentity:
     """Return what a machine knows of the run whose history begins so."""
     return RunIdentity(
         run_id=origin.run_id,
@@ -51,7 +50,7 @@ def identity_of(origin: Origin, depth: int = 0) -> RunIdentity:
         correlation_id=origin.correlation_id,
         parent_run_id=origin.parent_run_id,
         continued_from_run_id=origin.continued_from_run_id,
-        depth=depth,
+        depth=origin.depth,
     )
 
 
@@ -88,7 +87,7 @@ def ending(state: str, result: bytes | None, error: bytes | None) -> str:
     return state
 
 
-def check_if_paranoid(history: History, workflow: Workflow[..., Any], last: Step, depth: int) -> None:
+def check_if_paranoid(history: History, workflow: Workflow[..., Any], last: Step) -> None:
     """Replay a run that has just ended, if the environment asks for it.
 
     Raises:
@@ -96,4 +95,4 @@ def check_if_paranoid(history: History, workflow: Workflow[..., Any], last: Step
     """
     if os.environ.get(PARANOID, "") not in ("", "0"):
         recorded = ending(last.state, last.result, last.error)
-        demand_the_same(history, walk(history, workflow, depth), recorded)
+        demand_the_same(history, walk(history, workflow), recorded)

@@ -162,7 +162,7 @@ class World:
         if run.live:
             self._let_out(run, step.out)
             return
-        check_if_paranoid(run.history, run.workflow, step, run.depth)
+        check_if_paranoid(run.history, run.workflow, step)
         run.end()
         if step.out.successor is not None:
             successor = continuation_of(run, step.out.successor, self.now_us)

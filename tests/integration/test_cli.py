@@ -218,7 +218,9 @@ def test_an_id_can_be_used_once(continuum: Commands) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["show"], ["history"], ["result"], ["cancel"], ["signal"]], ids=lambda each: each[0]
+    "arguments",
+    [["show"], ["history"], ["result"], ["cancel"], ["resume"], ["signal"]],
+    ids=lambda each: each[0],
 )
 def test_a_run_that_does_not_exist_is_named_as_the_user_did(
     continuum: Commands, arguments: list[str]
@@ -431,3 +433,56 @@ def test_a_command_alone_shows_its_help(tmp_path: Path) -> None:
     outcome = Commands(tmp_path)("run")
     assert outcome.code == 2 and "Usage: continuum run" in outcome.err
     assert "history" in outcome.err
+
+
+@pytest.mark.parametrize("moment", range(8))
+def test_ctrl_c_ends_a_command_without_a_traceback_however_early_it_comes(
+    tmp_path: Path, moment: int
+) -> None:
+    """Python's own start is not ours: the earliest signal comes when the command's first line has run."""
+    program = (
+        "import os, signal, sys, threading\n"
+        "from continuum_cli.entry import main\n"
+        "sys.argv = ['continuum', 'run', 'list', '--database', 'postgresql://10.255.255.1/x?connect_timeout=20']\n"
+        f"kill = threading.Timer(0.02 + {moment} * 0.02, os.kill, [os.getpid(), signal.SIGINT])\n"
+        "first = signal.getsignal\n"
+        "def armed(number):\n"
+        "    signal.getsignal = first\n"
+        "    handler = first(number)\n"
+        "    kill.start()\n"
+        "    return handler\n"
+        "signal.getsignal = armed\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, done.stderr.strip()) in [(-2, ""), (130, "interrupted")]
+
+
+def test_an_application_that_ends_its_process_when_it_is_imported_is_named(
+    tmp_path: Path, continuum: Commands
+) -> None:
+    (tmp_path / "quits.py").write_text("import os\nos._exit(0)\n")
+    refused = continuum("node", "start", "quits")
+    assert refused.code == 1
+    assert "while it imported quits: look there for os._exit" in refused.err.splitlines()[-1]
+
+
+def test_only_a_run_that_was_set_aside_is_resumed(
+    continuum: Commands, database_url: str, fresh_schema: str
+) -> None:
+    continuum.lines(*CHECKOUT, "--id", "o1")
+    continuum("run", "resume", "o1").assert_refused(1, "was not set aside", "continuum run show")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL(
+                "update {}.continuum_runs set state = 'suspended', parked_for = '!stopped', parked_until = 'infinity',"
+                " engine_deaths = 5, attention = 'engine deaths: 5 of 5; mend the cause'"
+            ).format(sql.Identifier(fresh_schema))
+        )
+    assert "engine deaths: 5 of 5" in continuum("run", "show", "o1").out
+    with continuum.node("app", "--workers", "1"):
+        assert continuum.lines("run", "resume", "o1") == []
+        continuum.lines("run", "signal", "o1", "approved", "true")
+        assert continuum("run", "result", "o1").document["payment"] == "paid 4200"
+    continuum("run", "resume", "o1").assert_refused(1, "already completed")

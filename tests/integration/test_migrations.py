@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from continuum.errors import ConfigurationError, JournalError, SchemaVersionError
+from continuum.errors import ConfigurationError, JournalError, SchemaVersionError, UnknownInstanceError
 from continuum.model.events import EventRow
 from continuum.model.run import RunSeed
 from continuum.ports.journal import RunCommit
@@ -127,8 +127,19 @@ def test_an_older_schema_is_refused_with_the_command_that_helps(
 def test_a_schema_that_does_not_exist_is_refused_with_the_command_that_helps(
     database_url: str, fresh_schema: str
 ) -> None:
-    with pytest.raises(SchemaVersionError, match=r"no tables of Continuum.*run `continuum db migrate`"):
+    name = fresh_schema.removeprefix("continuum_")
+    with pytest.raises(
+        UnknownInstanceError, match=rf"no instance '{name}'.*`continuum db migrate --instance {name}`"
+    ):
         check(database_url, fresh_schema)
+
+
+def test_a_schema_that_is_no_named_instances_is_only_not_migrated_yet(database_url: str) -> None:
+    with pytest.raises(
+        SchemaVersionError, match=r"no tables of Continuum.*run `continuum db migrate`"
+    ) as refused:
+        check(database_url, "never_made")
+    assert not isinstance(refused.value, UnknownInstanceError)
 
 
 def test_an_open_connection_can_be_checked_too(

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from continuum.core.call import WorkflowCall, call
 from continuum.core.definitions import activity, workflow
 from continuum.core.effects import continue_as_new, sleep, start_child, wait_signal
 from continuum.errors import ReplayDriftError
@@ -142,6 +143,28 @@ def test_the_successor_has_the_version_that_is_loaded_and_the_place_of_its_prede
     body = from_row(run.history[-1])
     assert isinstance(body, RunContinuedAsNew)
     assert UUID(bytes=body.run) == seed.id
+
+
+@pytest.mark.rule("N3")
+def test_the_successor_of_a_run_of_an_older_version_is_not_pinned_to_that() -> None:
+    @workflow(name="chain.looped")
+    async def newest(count: int) -> int:
+        await sleep(2)
+        return count
+
+    def continuing(successor: WorkflowCall[int]) -> tuple[str, str | None]:
+        @workflow(name="chain.looped.old", logical="chain.looped")
+        async def oldest(count: int) -> int:
+            continue_as_new(successor)
+
+        seed = Driver(oldest, 1).steps[-1].out.successor
+        assert seed is not None
+        assert oldest.version_hash != newest.version_hash
+        return seed.workflow, seed.version_hash
+
+    assert continuing(newest(2)) == ("chain.looped", newest.version_hash)
+    by_name = continuing(call("chain.looped", 2))
+    assert by_name == ("chain.looped", None), "whoever loads it takes the newest"
 
 
 @workflow(name="chain.swallow")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -114,6 +115,14 @@ def test_json_brings_the_same_history_back() -> None:
     assert [from_row(row) for row in again.rows] == BODIES
     assert again.origin == ORIGIN
     assert list(again) == list(history())
+
+
+def test_json_says_how_deep_the_run_is_and_documents_of_before_are_read_as_the_top() -> None:
+    deep = History(msgspec.structs.replace(ORIGIN, depth=10), history().rows)
+    assert History.from_json(deep.to_json()).origin.depth == 10
+    document = json.loads(deep.to_json())
+    del document["depth"]
+    assert History.from_json(json.dumps(document)) == history()
 
 
 def test_json_shows_values_beside_the_raw_bodies() -> None:

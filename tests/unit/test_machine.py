@@ -277,6 +277,21 @@ def test_signals_are_consumed_once_in_order_and_a_cancelled_wait_consumes_none()
     assert run.replayed().history == run.history
 
 
+@pytest.mark.rule("S1", "S2")
+def test_signals_that_came_before_their_waits_are_consumed_in_the_order_of_their_arrival_by_name() -> None:
+    @workflow(name="t.early_fifo")
+    async def early() -> list[object]:
+        await sleep(1)
+        return [await wait_signal(name) for name in "aabab"]
+
+    run = Driver(early)
+    for number, name in enumerate("abaab"):
+        run.signal(9 - number, name, number)  # the order of arrival, whatever the ids
+    run.fire(1)
+    assert run.result == [0, 2, 1, 3, 4]
+    assert run.replayed().history == run.history
+
+
 def test_time_and_randomness_are_those_of_the_run() -> None:
     @workflow(name="t.time")
     async def timed() -> list[object]:

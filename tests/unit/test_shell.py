@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from continuum.node.child import SupervisorLine
 from continuum.runtime.shell import Shell, SystemClock
 from continuum.runtime.wake import Wake
 from continuum.supervisor.control import ControlLink, PeerDown, PeerUp, Ping, Pong, Ready, Stop, control_pair
-from continuum.supervisor.process import ChildContext
+from continuum.supervisor.process import RECORD_BYTES_MAX, ChildContext
 from continuum.wire.messages import Look, Message
 from continuum.wire.post import Peer, Post
 from continuum.wire.sockets import ZmqTransport
@@ -69,7 +70,8 @@ class Stage:
         self.role = Diary()
         self.link: ControlLink
         self.link, channel = control_pair()
-        context = ChildContext("timer", "timer", "n1", "b", "b-2", 3, {"router": "b-1"}, channel)
+        record = mmap.mmap(-1, RECORD_BYTES_MAX)
+        context = ChildContext("timer", "timer", "n1", "b", "b-2", 3, {"router": "b-1"}, channel, record)
         self.sockets = ZmqTransport(folder, "timer")
         self.post = Post("timer", "b-2", SystemClock(), self.sockets)
         self.lost = False

@@ -10,7 +10,7 @@ from continuum.errors import ConfigurationError
 from continuum.supervisor.directives import Directive, Escalate, Exit, Kill, Start, Stop, Terminate
 from continuum.supervisor.intensity import RestartWindow
 from continuum.supervisor.spec import ChildSpec, RestartType, Strategy, SupervisorSpec
-from continuum.supervisor.strategy import SupervisorTree
+from continuum.supervisor.strategy import State, SupervisorTree
 
 CRASH = Exit("crash", "killed by SIGKILL")
 NORMAL = Exit("normal", "exited with code 0")
@@ -308,3 +308,50 @@ def test_the_window_counts_a_restart_exactly_at_its_edge_and_forgets_older_ones(
 def test_a_tree_that_makes_no_sense_is_refused(build: Callable[[], object]) -> None:
     with pytest.raises(ConfigurationError):
         build()
+
+
+def on_demand() -> SupervisorSpec:
+    extra = ChildSpec("x", "x", "temporary", on_demand=True)
+    return SupervisorSpec("root", (child("a"), extra, child("z")), max_restarts=1)
+
+
+def test_a_child_on_demand_is_started_when_it_is_asked_for_and_not_before() -> None:
+    tree = running(on_demand())
+    assert tree.state("x") is State.ENDED
+    assert tree.demand("x", 1.0) == [Start("x")]
+    assert tree.demand("x", 1.0) == [], "it is there"
+    assert tree.on_started("x", 1.0) == []
+    assert tree.stop(2.0, "SIGTERM") == stops("z")
+    assert tree.on_exit("z", NORMAL, 2.0) == stops("x")
+
+
+@pytest.mark.parametrize("exit", [CRASH, NORMAL])
+def test_the_end_of_a_child_on_demand_is_no_restart_however_often_it_comes(exit: Exit) -> None:
+    tree = running(on_demand())
+    for moment in range(5):
+        assert tree.demand("x", float(moment)) == [Start("x")]
+        tree.on_started("x", float(moment))
+        assert tree.on_exit("x", exit, float(moment)) == []
+    assert tree.on_exit("a", CRASH, 5.0) == [Start("a")], "the others have all their restarts"
+
+
+def test_nothing_is_started_on_demand_in_a_tree_that_stops_nor_what_is_no_such_child() -> None:
+    tree = running(on_demand())
+    assert tree.demand("a", 1.0) == tree.demand("unknown", 1.0) == []
+    tree.stop(2.0, "SIGTERM")
+    assert tree.demand("x", 2.0) == []
+
+
+def test_a_restart_of_the_whole_group_starts_no_child_that_nobody_asked_for() -> None:
+    extra = ChildSpec("x", "x", "temporary", on_demand=True)
+    tree = running(SupervisorSpec("root", (child("a"), extra), strategy="one_for_all"))
+    tree.demand("x", 1.0)
+    tree.on_started("x", 1.0)
+    assert tree.on_exit("a", CRASH, 2.0) == stops("x")
+    assert tree.on_exit("x", NORMAL, 2.0) == [Start("a")]
+    assert tree.on_started("a", 2.0) == []
+
+
+def test_only_a_temporary_child_can_be_on_demand() -> None:
+    with pytest.raises(ConfigurationError, match="temporary"):
+        ChildSpec("x", "x", on_demand=True)

@@ -1,4 +1,4 @@
-"""``continuum run signal|cancel|result``."""
+"""``continuum run signal|cancel|resume|result``."""
 
 from __future__ import annotations
 
@@ -47,6 +47,18 @@ def cancel(
     """End the run ID as cancelled, with its children and theirs: at once, or after time to clean up."""
     with client_for(run_id, database, instance) as client:
         client.cancel(run_id, reason=reason, cleanup=cleanup)
+
+
+@click.command()
+@click.argument("run_id", metavar="ID")
+@database_options
+def resume(run_id: str, database: str | None, instance: str) -> None:
+    """Resume the run ID, which was set aside because engines died of it, again and again.
+
+    `continuum run show ID` says so under "attention". Mend the cause first: it is tried alone, as often as before.
+    """
+    with client_for(run_id, database, instance) as client:
+        client.resume(run_id)
 
 
 @click.command()

@@ -13,6 +13,7 @@ _COMMANDS = {
     "history": Entry("continuum_cli.run.look:history", "Show the journal of a run."),
     "signal": Entry("continuum_cli.run.act:signal", "Send a run a signal."),
     "cancel": Entry("continuum_cli.run.act:cancel", "End a run as cancelled."),
+    "resume": Entry("continuum_cli.run.act:resume", "Resume a run that was set aside."),
     "result": Entry("continuum_cli.run.act:result", "Wait for the end of a run and print its result."),
 }
 

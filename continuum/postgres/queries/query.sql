@@ -18,6 +18,7 @@ select
     extract(epoch from started_at)::float8,
     extract(epoch from completed_at)::float8,
     lease_owner,
-    attention
+    attention,
+    depth
 from continuum_runs
 where true

@@ -23,7 +23,8 @@ from continuum import (
     desc,
     field,
 )
-from continuum.core.loop import WorkflowLoop
+from continuum.core.machine import Machine
+from continuum.core.step import Crew, RunIdentity
 from continuum.errors import DeterminismError
 from continuum.model import payload
 from continuum.model.events import ActivityCompleted, ActivityScheduled, SignalAwaited
@@ -236,13 +237,14 @@ def test_workflow_code_cannot_use_a_client(client: Client) -> None:
         handle.result,
         lambda: handle.signal(approved, True),
         handle.cancel,
+        lambda: client.resume(handle.id),
         handle.run,
         handle.history,
         lambda: handle.set_attributes({}),
         client.query,
     ]
-    loop = WorkflowLoop(None)  # type: ignore[abstract, arg-type]
-    _set_running_loop(loop)
+    identity = RunIdentity(handle.id, archive.name, "default", 0, handle.id)
+    _set_running_loop(Machine(identity, archive, b"", Crew("b:0")).loop)
     try:
         for operation in operations:
             with pytest.raises(DeterminismError, match="call it from an activity"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,18 +12,22 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 import continuum
 from continuum import (
+    AsyncClient,
     Client,
     ConfigurationError,
     PayloadError,
     RunExistsError,
     RunNotFoundError,
+    UnknownInstanceError,
     WorkflowCall,
     call,
 )
 from continuum.model.ids import run_id_of
+from continuum.postgres import migrate
 from tests.integration.client.hand_engine import HandEngine
 from tests.integration.client.shop import ORDER, Order, archive, charge, checkout
 
@@ -260,11 +265,59 @@ def test_ids_must_fit_the_calls(client: Client) -> None:
         client.start_many([checkout(ORDER), checkout(ORDER)], ids=["a", "a"])
 
 
-@pytest.mark.rule("I1")
-def test_instances_do_not_see_each_other(client: Client, database_url: str) -> None:
+@pytest.mark.rule("I2")
+def test_an_instance_that_nobody_has_made_is_refused_with_the_names_that_there_are(
+    client: Client, database_url: str, instance: str
+) -> None:
+    with Client(database_url, instance="nobody") as typo:
+        for act in (lambda: typo.start(checkout(ORDER)), typo.query, lambda: typo.result("o1")):
+            with pytest.raises(UnknownInstanceError, match=f"no instance 'nobody' .* has .*{instance}"):
+                act()
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute("select from pg_namespace where nspname = 'continuum_nobody'").fetchall()
+    assert not found, "and nothing was made"
+
+
+@pytest.mark.rule("I2")
+def test_an_async_client_and_the_default_client_refuse_an_unknown_instance_too(database_url: str) -> None:
+    async def query() -> None:
+        async with AsyncClient(database_url, instance="nobody") as client:
+            await client.query()
+
+    with pytest.raises(UnknownInstanceError, match="continuum db migrate --instance nobody"):
+        asyncio.run(query())
     continuum.configure(database=database_url)
     try:
-        with pytest.raises(continuum.SchemaVersionError, match="continuum db migrate"):
+        with pytest.raises(UnknownInstanceError):
             Client(instance="nobody").start(checkout(ORDER))
     finally:
         continuum.configure()
+
+
+@pytest.mark.rule("I2")
+def test_a_client_finds_its_instance_as_soon_as_it_is_made(database_url: str, fresh_schema: str) -> None:
+    with Client(database_url, instance=fresh_schema.removeprefix("continuum_")) as client:
+        with pytest.raises(UnknownInstanceError):
+            client.query()
+        migrate(database_url, fresh_schema)
+        assert client.query().runs == []
+
+
+@pytest.mark.rule("I1")
+def test_instances_of_one_database_do_not_see_each_other(
+    client: Client, database_url: str, schema: str
+) -> None:
+    other = f"{schema}_b"
+    migrate(database_url, other)
+    try:
+        with Client(database_url, instance=other.removeprefix("continuum_")) as neighbour:
+            run = client.start(checkout(ORDER), id="o1")
+            assert neighbour.query(namespace=None).runs == []
+            with pytest.raises(RunNotFoundError):
+                neighbour.cancel(run.id)
+            neighbour.start(checkout(ORDER), id="o1")
+            neighbour.cancel("o1")
+            assert client.get_run("o1").state == "running"
+    finally:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("drop schema {} cascade").format(sql.Identifier(other)))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from continuum import (
     Client,
+    ConfigurationError,
     ContinuumError,
     ReplayDriftError,
     RunFailedError,
@@ -19,7 +21,8 @@ from continuum import (
     wait_signal,
     workflow,
 )
-from continuum.testing import assert_histories_match, run_sync, start_sync, verify_run
+from continuum.model.history import History
+from continuum.testing import assert_histories_match, replay, run_sync, start_sync, verify_run
 from continuum.testing.database import default_database, node_on
 
 
@@ -53,6 +56,35 @@ async def growing() -> int:
 def node(database_url: str, schema: str) -> Iterator[None]:
     with node_on(database_url, schema):
         yield
+
+
+@workflow(name="verify.nested")
+async def nested(level: int) -> int:
+    """As deep as it gets: the last one is refused a child."""
+    try:
+        return await nested(level + 1)
+    except ConfigurationError:
+        return level
+
+
+@pytest.mark.rule("C4", "R5")
+@pytest.mark.usefixtures("node")
+def test_a_run_at_the_limit_of_depth_replays_from_the_database_and_from_a_file(
+    client: Client, tmp_path: Path
+) -> None:
+    assert client.start(nested(0)).result(30) == 10
+    (deepest,) = [
+        run.id
+        for run in client.query().runs
+        if len(client.history(run.id)) == 0 and run.workflow == nested.name
+    ]
+    assert verify_run(deepest, client=client).result == 10
+    golden = tmp_path / "deepest.json"
+    golden.write_text(client.history(deepest).to_json())
+    assert replay(nested, golden).result == 10
+    other = next(run for run in client.query().runs if run.id == client.get_run(deepest).parent_run_id)
+    with pytest.raises(ReplayDriftError):
+        replay(nested(9), History(client.history(deepest).origin, client.history(other.id).rows))
 
 
 @pytest.mark.rule("R4", "R5")

@@ -1,0 +1,106 @@
+"""Runs that an engine has died of (B4): blamed for it, resumed alone, and set aside for good if that does not help.
+
+::
+
+    an engine dies, code of run R was on its thread ──► blame(R): nobody else can claim R
+        R's pause is over ──► open() ──► the node's lone engine starts ──► claim_suspect ──► Assign
+            it lives  ──► its step is committed, R is given back and is a run like any other
+            it dies   ──► blame(R): a longer pause, and after the last one none
+
+Only the run whose code was on the thread is blamed, so that the neighbours, which lose no more than what they had in
+memory, go on at once in the engine's successor. The count is the database's and begins anew when the run gets ahead;
+so a node that is killed from outside now and then parks nobody.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from continuum.ports.clock import Clock
+from continuum.ports.dispatch import Death, Dispatch
+from continuum.runtime.role import log
+from continuum.wire.messages import Assign
+from continuum.wire.post import Peer, Post
+
+LONE_ENGINE = "engine-alone"
+LOOK_S = 5.0
+OPENED_S = 10.0  # the lone engine is given so long to come, before it is asked for again
+DEATHS_MAX = 5
+DEATHS = "CONTINUUM_ENGINE_DEATHS"
+
+
+class Quarantine:
+    """The dispatcher's part of it. ``open`` starts the lone engine if it does not run; None: this node has none, and
+    leaves what is set aside to others."""
+
+    def __init__(
+        self, post: Post, dispatch: Dispatch, clock: Clock, open: Callable[[], None] | None, deaths_max: int
+    ) -> None:
+        self._post, self._dispatch, self._clock, self._open = post, dispatch, clock, open
+        self._deaths_max = deaths_max
+        self._deaths: list[Death] = []
+        self._look_at = clock.monotonic() + LOOK_S if open is not None else float("inf")
+        self._engine: tuple[Peer, str] | None = None  # it is there, registered, and has no run
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._deaths)
+
+    def wake_at(self) -> float:
+        return self._look_at
+
+    def died(self, owner: str, run_id: UUID) -> None:
+        """Code of this run was on the thread of ``owner`` when it died."""
+        log.error("%s died while code of run %s ran in it", owner, run_id)
+        self._deaths.append(Death(run_id, owner))
+
+    def engine_says(self, peer: Peer, owner: str, free: int) -> None:
+        """The lone engine announces itself."""
+        self._engine = (peer, owner) if free > 0 else None
+        if free > 0:
+            self.look_now()
+
+    def engine_down(self, peer: Peer) -> None:
+        if self._engine is not None and self._engine[0] == peer:
+            self._engine = None
+
+    def look_now(self) -> None:
+        if self._open is not None:
+            self._look_at = self._clock.monotonic()
+
+    def write(self) -> None:
+        """Blame; to be done before the dead are declared dead, so that nobody claims the run in between."""
+        if self._deaths:
+            self._dispatch.blame(self._deaths, self._deaths_max)
+            self._deaths = []
+            self.look_now()
+
+    def look(self, now: float, owners: Sequence[str]) -> None:
+        """Give the lone engine a run, or start it if there is one for it. ``owners``: the node's engines."""
+        if self._open is None or now < self._look_at:
+            return
+        self._look_at = now + LOOK_S
+        if self._engine is not None:
+            peer, owner = self._engine
+            runs = self._dispatch.claim_suspect(owner)
+            if runs:
+                log.warning("run %s is resumed alone, because engines died of it", runs[0].run_id)
+                self._engine = None
+                self._post.send(peer, Assign(owner, runs))
+            return
+        wait_s = self._dispatch.next_suspect(owners)
+        if wait_s is None:
+            return
+        if wait_s > 0:
+            self._look_at = now + min(wait_s, LOOK_S)
+            return
+        self._look_at = now + OPENED_S
+        self._open()
+
+
+def deaths_of_environment() -> int:
+    """Return how many engines may die of a run before it is set aside, ``CONTINUUM_ENGINE_DEATHS``."""
+    said = os.environ.get(DEATHS, "")
+    return max(1, int(said)) if said.isdecimal() else DEATHS_MAX
