@@ -1,18 +1,26 @@
--- Remove what runs that have ended leave: unread signals, delivery ids, timers, tasks, the wait for their children's ends. Locks: children that have ended, signals, timers, tasks, below the runs' locks. Index: run_id of each, continuum_runs_child_ends.
+-- Remove what runs that have ended leave: unread signals, delivery ids, timers, tasks, the wait for their children's ends. Locks: children that have ended, those locked by others skipped; signals, timers, tasks, below the runs' locks. Index: run_id of each, continuum_runs_child_ends.
 -- A statement of its own, after the one that ended the runs: only a new snapshot sees a signal whose transaction
--- held the run's lock just before.
+-- held the run's lock just before. Children are above other runs of the batch, whose locks are held already: waiting for
+-- one could be a deadlock. One that is skipped stays marked, which costs an entry of an index that nobody reads.
 with ended as materialized (
     select id
     from continuum_runs
     where id = any(%(runs)b::uuid[])
       and state not in ('running', 'suspended')
 ),
+free as materialized (
+    select run.id
+    from continuum_runs as run
+    where run.parent_run_id = any(array(select id from ended))
+      and run.end_awaited
+      and run.completed_at is not null
+    for no key update of run skip locked
+),
 unawaited as (
-    update continuum_runs
+    update continuum_runs as run
     set end_awaited = false
-    where parent_run_id = any(array(select id from ended))
-      and end_awaited
-      and completed_at is not null
+    from free
+    where run.id = free.id
 ),
 signals as (
     delete from continuum_signals where run_id = any(array(select id from ended))
