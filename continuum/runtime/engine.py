@@ -28,6 +28,7 @@ from continuum.runtime.attempts import Attempts
 from continuum.runtime.code import DRIFT_S, Code
 from continuum.runtime.commits import Commits
 from continuum.runtime.delivery import deliver
+from continuum.runtime.firing import Firing
 from continuum.runtime.kin import Kin
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import Flight, LiveRun
@@ -75,6 +76,7 @@ class Engine:
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
         self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
         self._commits = Commits(self._asking, self._settle, self._broken)
+        self._firing = Firing(self._fire, lambda: self._commits.room)
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._results = Results(self._asking)
@@ -101,7 +103,7 @@ class Engine:
             Finished: self._on_finished,
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
-            TimersFired: self._on_timers,
+            TimersFired: lambda _, message: self._firing.add(message.timers),
             Wake: self._on_wake,
             WorkerReady: self._on_worker,
             Recovered: self._on_recovered,
@@ -149,6 +151,7 @@ class Engine:
         self._results.tick()
         self._loading.tick()
         self._reading.tick()
+        self._firing.tick()
         if self._draining:
             self._releasing.give_back_idle()
             self._retire()
@@ -164,6 +167,7 @@ class Engine:
             self._outgoing.announce_at(),
             self._scan.wake_at(),
             self._releasing.wake_at(),
+            self._firing.wake_at(),
         )
 
     def drain(self) -> None:
@@ -251,12 +255,10 @@ class Engine:
         else:
             self._attempts.finished(worker, message)
 
-    def _on_timers(self, _: Peer, message: TimersFired) -> None:
-        now_us = self._ownership.now_us()
-        for run_id, seq in message.timers:
-            run = self._runs.get(run_id)
-            if run is not None and not run.evicting and run.machine.fire(seq, now_us):
-                self._touch(run)
+    def _fire(self, run_id: bytes, seq: int) -> None:
+        run = self._runs.get(run_id)
+        if run is not None and not run.evicting and run.machine.fire(seq, self._ownership.now_us()):
+            self._touch(run)
 
     def _on_wake(self, _: Peer, message: Wake) -> None:
         for run_id in message.runs:
