@@ -24,9 +24,10 @@ WAVE_RUNS = 100  # fewer are not worth a transaction, unless they are the last
 LOOK_S_MIN, LOOK_S_MAX = 0.005, 0.1
 STALL_S = 30.0
 
-_ENDED = sql.SQL(
+ENDED = sql.SQL(
     "select count(*) from {schema}.continuum_runs where namespace = %s and state not in ('running', 'suspended')"
 )
+PARKED = sql.SQL("select count(*) from {schema}.continuum_runs where namespace = %s and state = 'suspended'")
 _EVENTS = sql.SQL(
     "select count(e.seq), coalesce(max(e.seq), 0), count(distinct e.seq) from {schema}.continuum_runs r"
     " left join {schema}.continuum_events e on e.run_id = r.id where r.namespace = %s group by r.id"
@@ -34,31 +35,38 @@ _EVENTS = sql.SQL(
 
 
 def drive(
-    bed: Bed, namespace: str, call: Callable[[int], WorkflowCall[Any]], runs: int, in_flight: int = IN_FLIGHT
+    bed: Bed,
+    namespace: str,
+    call: Callable[[int], WorkflowCall[Any]],
+    runs: int,
+    in_flight: int = IN_FLIGHT,
+    arrived: sql.SQL = ENDED,
 ) -> float:
     """Start ``call(0)``, ``call(1)``, ... in waves; return the seconds from the first start to the last end.
 
+    ``arrived`` counts the runs of the namespace that are where they should get.
+
     Raises:
-        BenchError: for `STALL_S` no run has ended.
+        BenchError: for `STALL_S` no run has got there.
     """
     started = ended = 0
     began = progress = time.perf_counter()
     pause_s = LOOK_S_MIN
     while ended < runs:
         room = min(runs - started, in_flight - (started - ended))
-        if room and room >= min(WAVE_RUNS, runs - started):
+        if room and room >= min(WAVE_RUNS, in_flight, runs - started):
             calls = [call(number) for number in range(started, started + room)]
             bed.client.start_many(calls, namespace=namespace)
             started += room
         time.sleep(pause_s)
-        before, ended = ended, bed.rows(_ENDED, namespace)[0][0]
+        before, ended = ended, bed.rows(arrived, namespace)[0][0]
         now = time.perf_counter()
         if ended > before:
             progress = now
         elif now - progress > STALL_S:
             raise BenchError(
-                f"{ended} of {started} runs have ended, and none for {STALL_S:.0f} s; the measurement was given up. "
-                "The node's log above may say why"
+                f"{ended} of {started} runs are where they should be, and none for {STALL_S:.0f} s; the measurement"
+                " was given up. The node's log above may say why"
             )
         left_s = (runs - ended) * (now - began) / ended if ended else math.inf
         # Few looks on the way, and the last one soon after the end.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from continuum import Signal, activity, workflow
+import asyncio
+from datetime import datetime
+
+from continuum import Signal, activity, sleep_until, workflow
 
 STEPS = 10
 CHAIN_EVENTS = 2 * STEPS  # each step is scheduled and completed; begin and end of a run are in its row
@@ -43,3 +46,13 @@ async def one_step(value: int) -> int:
 @workflow
 async def waits_signal() -> int:
     return await go.wait()
+
+
+@workflow
+async def fan_out(width: int) -> int:
+    return sum(await asyncio.gather(*(add_one(value) for value in range(width))))
+
+
+@workflow
+async def sleeps_until(moment: datetime) -> None:
+    await sleep_until(moment)

@@ -6,11 +6,10 @@ import time
 
 from bench.bed import Bed
 from bench.errors import BenchError
-from bench.figures import Bar, Figure, Section, percentile
+from bench.figures import Section, curve_of, median_of, percentile
 from bench.flows import one_step
-from bench.plan import Plan, Say
+from bench.plan import BARS, Plan, Say
 
-P50_BAR = Bar(8.0, at_most=True)
 RESULT_S = 30.0
 
 
@@ -18,12 +17,13 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
     """Percentiles of the time of a workflow with one activity."""
     for number in range(plan.warm_up_latencies):
         _once(bed, number)
-    taken_ms = [_once(bed, number) for number in range(plan.latency_runs)]
-    p50, p99 = percentile(taken_ms, 50), percentile(taken_ms, 99)
-    say(f"latency: p50 {p50:.2f} ms, p99 {p99:.2f} ms")
-    how = f"{plan.latency_runs} workflows of one activity, one after the other"
-    spread = (min(taken_ms), max(taken_ms))
-    return Section("latency", how, (Figure("p50_ms", p50, spread, P50_BAR), Figure("p99_ms", p99)))
+    rounds = [[_once(bed, number) for number in range(plan.latency_runs)] for _ in range(plan.latency_rounds)]
+    p50 = median_of("p50_ms", [percentile(taken, 50) for taken in rounds], BARS["latency.p50_ms"])
+    p99 = median_of("p99_ms", [percentile(taken, 99) for taken in rounds], BARS["latency.p99_ms"])
+    say(f"latency: p50 {p50.value:.2f} ms, p99 {p99.value:.2f} ms")
+    how = f"{plan.latency_rounds} times {plan.latency_runs} workflows of one activity, one after the other"
+    every = [taken_ms for taken in rounds for taken_ms in taken]
+    return Section("latency", how, (p50, p99), {"ms": curve_of(every)})
 
 
 def _once(bed: Bed, number: int) -> float:

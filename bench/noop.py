@@ -6,7 +6,7 @@ from bench.bed import Bed
 from bench.crowd import check, drive
 from bench.figures import Section, median_of
 from bench.flows import noop
-from bench.plan import Plan, Say
+from bench.plan import BARS, Plan, Say
 
 
 def measure(bed: Bed, plan: Plan, say: Say) -> Section:
@@ -17,7 +17,7 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
         rates.append(_round(bed, f"noop-{number}", plan.noop_runs))
         say(f"noop {number}/{plan.noop_rounds}: {rates[-1]:,.0f} runs/s")
     how = f"{plan.noop_rounds} times {plan.noop_runs:,} empty workflows in one start_many"
-    return Section("noop", how, (median_of("runs_per_s", rates),))
+    return Section("noop", how, (median_of("runs_per_s", rates, BARS["noop.runs_per_s"]),))
 
 
 def _round(bed: Bed, namespace: str, runs: int) -> float:

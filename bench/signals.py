@@ -6,9 +6,9 @@ import time
 
 from bench.bed import Bed
 from bench.errors import BenchError
-from bench.figures import Figure, Section, percentile
+from bench.figures import Section, curve_of, median_of, percentile
 from bench.flows import go, waits_signal
-from bench.plan import Plan, Say
+from bench.plan import BARS, Plan, Say
 
 RESULT_S = 30.0
 PARKED_S = 30.0
@@ -19,11 +19,11 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
     """The median time from a signal to the end of the run that waits for it."""
     for number in range(plan.warm_up_latencies):
         _once(bed, number)
-    taken_ms = [_once(bed, number) for number in range(plan.signal_runs)]
-    p50 = percentile(taken_ms, 50)
-    say(f"signal: p50 {p50:.2f} ms")
-    how = f"{plan.signal_runs} parked workflows, one after the other"
-    return Section("signal", how, (Figure("p50_ms", p50, (min(taken_ms), max(taken_ms))),))
+    rounds = [[_once(bed, number) for number in range(plan.signal_runs)] for _ in range(plan.signal_rounds)]
+    p50 = median_of("p50_ms", [percentile(taken, 50) for taken in rounds], BARS["signal.p50_ms"])
+    say(f"signal: p50 {p50.value:.2f} ms")
+    how = f"{plan.signal_rounds} times {plan.signal_runs} parked workflows, one after the other"
+    return Section("signal", how, (p50,), {"ms": curve_of([ms for taken in rounds for ms in taken])})
 
 
 def _once(bed: Bed, number: int) -> float:

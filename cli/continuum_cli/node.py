@@ -1,13 +1,19 @@
-"""``continuum node``: a node in the foreground."""
+"""``continuum node``: a node in the foreground, and whether one is well."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 import click
 
-from continuum.config import resolve_database
-from continuum.node.config import LOG_LEVELS, NodeConfig
+from continuum.config import resolve_database, schema_of
+from continuum.node.config import LOG_LEVELS, NodeConfig, name_of_node
+from continuum.node.health import Health, health_of
 from continuum.node.run import supervise
-from continuum_cli.options import database_options
+from continuum.node.rundir import ProcessList
+from continuum_cli.options import database_options, json_option
+from continuum_cli.output import cell, print_json, show, table
 
 
 @click.group()
@@ -57,3 +63,42 @@ def start(
         log_level=log_level,
     )
     return supervise(config, resolve_database(database))
+
+
+@node.command("health")
+@click.option("--name", help="The node's name, if it was started with one.")
+@database_options
+@json_option
+def health(name: str | None, database: str | None, instance: str, as_json: bool) -> int:
+    """Say whether the node on this host is well: exit code 0 if all of its processes run, else 1.
+
+    For the probes of an orchestrator. Run it in the folder that the node was started in, with the same --name,
+    --instance and --database. It asks neither the database nor the network, so an outage of those is no reason to
+    restart the node.
+    """
+    schema_of(instance)
+    found = health_of(resolve_database(database), instance, name_of_node(name), Path.cwd())
+    if as_json:
+        print_json(_as_json(found))
+    elif found.processes is None:
+        print(found.reason)
+    else:
+        _print_processes(found.processes)
+        print(f"node {found.node}: {found.reason or 'well'}")
+    return 0 if found.well else 1
+
+
+def _as_json(found: Health) -> dict[str, object]:
+    processes = [] if found.processes is None else [asdict(info) for info in found.processes.processes]
+    pid = None if found.processes is None else found.processes.pid
+    facts = {"node": found.node, "instance": found.instance, "well": found.well, "reason": found.reason}
+    return facts | {"supervisor_pid": pid, "processes": processes}
+
+
+def _print_processes(listed: ProcessList) -> None:
+    shown = table("PROCESS", "ROLE", "PID", "STATE", "RESTARTS")
+    shown.add_row("supervisor", "supervisor", str(listed.pid), cell("running", "green"), "")
+    for info in listed.processes:
+        style = "green" if info.state == "running" else "yellow"
+        shown.add_row(info.child_id, info.role, str(info.pid), cell(info.state, style), str(info.restarts))
+    show(shown)

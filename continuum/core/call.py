@@ -9,12 +9,14 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from continuum.core.commands.activity import schedule
+from continuum.core.commands.activity import given, schedule
 from continuum.core.commands.child import run_child
+from continuum.core.cursor import NOT_GIVEN
 from continuum.core.loop import current_machine
 from continuum.core.options import ActivityOptions, checked_options
+from continuum.core.site import Place, place_of_caller, site_of, user_place
 from continuum.errors import ConfigurationError
 from continuum.model import payload
 
@@ -22,25 +24,18 @@ if TYPE_CHECKING:
     from continuum.core.definitions import Activity, Workflow
 
 R_co = TypeVar("R_co", covariant=True)
-Site = tuple[str, int]  # file and line, for people
 _KEPT: Any = object()  # an option that is not changed
-
-
-def call_site(depth: int = 2) -> Site:
-    """Return file and line of the frame ``depth`` above this one."""
-    frame = sys._getframe(depth)
-    return frame.f_code.co_filename, frame.f_lineno
 
 
 class Call(Coroutine[Any, Any, R_co], Generic[R_co]):
     """What ``workflow(...)``, ``activity(...)`` and :func:`call` return. Equal by target, arguments and options."""
 
-    __slots__ = ("_steps", "_used", "args", "kwargs", "site")
+    __slots__ = ("_place", "_steps", "_used", "args", "kwargs")
 
-    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], site: Site) -> None:
+    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], place: Place) -> None:
         self.args = args
         self.kwargs = kwargs
-        self.site = site
+        self._place: Place | None = place
         self._used = False
         self._steps: Generator[Any, Any, R_co] | None = None
 
@@ -48,6 +43,12 @@ class Call(Coroutine[Any, Any, R_co], Generic[R_co]):
     def name(self) -> str:
         """The registered name of the target."""
         raise NotImplementedError
+
+    @property
+    def place(self) -> Place:
+        """Where the call was made."""
+        assert self._place is not None, "only a call of an activity leaves it open"
+        return self._place
 
     def take(self) -> None:
         """Say that the call is used: it does not warn any more."""
@@ -85,38 +86,49 @@ class Call(Coroutine[Any, Any, R_co], Generic[R_co]):
         return f"{self.name}({', '.join(arguments)})"
 
     def __del__(self) -> None:
-        if not getattr(self, "_used", True) and not sys.is_finalizing():
+        try:
+            if self._used or sys.is_finalizing():
+                return
+        except AttributeError:  # it never came to be
+            return
+        else:
             message = f"{self!r} was made but never awaited, started or passed on"
-            warnings.warn_explicit(message, RuntimeWarning, *self.site, source=self)
+            warnings.warn_explicit(message, RuntimeWarning, *site_of(self.place), source=self)
 
 
 class ActivityCall(Call[R_co]):
     """A call of an activity, with its policy: the call's options over the decorator's over the defaults (A2).
 
-    ``compensation``: what undoes it, a call or a callable of its result; None if there is nothing.
+    ``compensation``: what undoes it, a call or a callable of its result; None if there is nothing. ``met_at``: where
+    in its journal a replay met this activity with its result when the call was made, else -1. The place of such a call
+    is not noted, because it costs as much as the rest of the way, and hardly ever matters.
     """
 
-    __slots__ = ("compensation", "policy", "target")
+    __slots__ = ("compensation", "met_at", "policy", "target")
 
     def __init__(
         self,
         target: Activity[..., R_co],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        site: Site,
+        place: Place,
         policy: ActivityOptions | None = None,
         compensation: ActivityCall[Any] | Callable[[Any], Call[Any] | None] | None = None,
     ) -> None:
-        # As the class above does, without a call: a replay makes calls by the thousand.
-        self.args, self.kwargs, self.site = args, kwargs, site
-        self._used, self._steps = False, None
-        self.target = target
+        super().__init__(args, kwargs, place)
+        self.target, self.met_at = target, -1
         self.policy = target.options if policy is None else policy
         self.compensation = compensation
 
     @property
     def name(self) -> str:
         return self.target.name
+
+    @property
+    def place(self) -> Place:
+        if self._place is None:
+            self._place = user_place() or (self.target.fn.__code__, 0)
+        return self._place
 
     def options(
         self,
@@ -137,7 +149,7 @@ class ActivityCall(Call[R_co]):
         policy = checked_options(self.policy, overrides)
         compensation = self.compensation if compensate is _KEPT else _checked_compensation(compensate)
         self.take()
-        return ActivityCall(self.target, self.args, self.kwargs, self.site, policy, compensation)
+        return ActivityCall(self.target, self.args, self.kwargs, self.place, policy, compensation)
 
     def packed(self) -> bytes:
         """Return the payload of its arguments.
@@ -149,7 +161,12 @@ class ActivityCall(Call[R_co]):
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
-        return schedule(current_machine(self.target.name), self)
+        machine = current_machine(self.target.name)
+        if machine.cursor.replaying:
+            value = given(machine, self)
+            if value is not NOT_GIVEN:
+                return cast("R_co", value)
+        return cast("R_co", (yield from schedule(machine, self)))
 
     def _same(self) -> tuple[Any, ...]:
         return (*super()._same(), self.policy, self.compensation)
@@ -168,10 +185,10 @@ class WorkflowCall(Call[R_co]):
         target: Workflow[..., R_co] | None,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        site: Site,
+        place: Place,
         name: str | None = None,
     ) -> None:
-        super().__init__(args, kwargs, site)
+        super().__init__(args, kwargs, place)
         self.target = target
         self._name = name
 
@@ -225,4 +242,4 @@ def call(name: str, *args: Any, **kwargs: Any) -> WorkflowCall[Any]:
 
     Nothing checks the arguments before the run; a run of a name that no node has waits.
     """
-    return WorkflowCall(None, args, kwargs, call_site(), name)
+    return WorkflowCall(None, args, kwargs, place_of_caller(), name)

@@ -10,14 +10,29 @@ Patches stand outside the rule: the code may ask for them in any order, so the w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NoReturn, Protocol, TypeVar, cast
+from collections.abc import Callable
+from typing import NoReturn, Protocol, TypeVar
 
-from continuum.core.drift import Drift, drift_error
-from continuum.errors import ReplayDriftError
-from continuum.model.events import KIND_OF, EventBody, EventRow, Patched, from_rows, to_row
+import msgspec
+
+from continuum.core.drift import Drift
+from continuum.core.recorded import PAIR, Entry, Pair, Recorded, Row, recorded_of
+from continuum.errors import JournalError, ReplayDriftError
+from continuum.model import payload
+from continuum.model.events import (
+    KIND_OF,
+    ActivityCompleted,
+    EventBody,
+    EventRow,
+    Patched,
+    completed_of,
+    to_row,
+)
 
 _PATCHED = KIND_OF[Patched]
+_PATCH = bytes([_PATCHED])
+_NOTHING = recorded_of(())
+NOT_GIVEN: object = object()
 
 
 class Answer(Protocol):
@@ -36,49 +51,100 @@ A = TypeVar("A", bound=Answer)
 class Cursor:
     """``seq`` is the last event that the code has seen or made; ``at`` its time, in microseconds since the epoch.
     ``patches``: what ``patched`` answered, by id, None while nobody asked. ``bounded``: the walk ends with the recorded
-    events, and the code is unwound where it would make a new one."""
+    events, and the code is unwound where it would make a new one. ``leaked``: the code tried an effect although the
+    walk was ``closed``. ``drift``: why the walk cannot go on."""
+
+    __slots__ = (
+        "_end",
+        "_has_patches",
+        "_new",
+        "_patched",
+        "_recorded",
+        "_taken",
+        "at",
+        "bounded",
+        "closed",
+        "drift",
+        "leaked",
+        "patches",
+        "replaying",
+        "seq",
+    )
 
     def __init__(self, at: int) -> None:
         self.seq = 0
         self.at = at
-        self.replaying = False
-        self.closed = False
-        self.leaked = False  # code tried an effect although it was closed
-        self.bounded = False
-        self.drift: ReplayDriftError | None = None
+        self.replaying = self.closed = self.leaked = self.bounded = False
+        self.drift: ReplayDriftError | JournalError | None = None
         self.patches: dict[str, bool] | None = None
-        self._recorded: Sequence[EventBody] = ()
-        self._patched: dict[str, int] = {}  # positions of the recorded patches that nobody has asked for yet
+        self._recorded = _NOTHING
+        self._end = 0  # how many events are recorded
+        self._patched: dict[str, int] | None = None  # recorded patches that nobody asked for yet, by position
         self._has_patches = False
         self._new: list[EventBody] = []
         self._taken = 0
 
-    def load(self, history: Sequence[EventRow]) -> None:
+    def load(self, history: Recorded) -> None:
         """Begin with a recorded history.
 
         Raises:
-            JournalError: an event cannot be read.
+            JournalError: a patch cannot be read.
         """
-        self._recorded = from_rows(history)
-        self._patched = {
-            cast("Patched", self._recorded[position]).id: position
-            for position, row in enumerate(history)
-            if row.kind == _PATCHED
-        }
-        self._has_patches = bool(self._patched)
-        self._taken = len(self._recorded)
-        self.replaying = bool(self._recorded)
+        self._recorded, self._end = history, len(history)
+        self._taken = self._end
+        self.replaying = self._end > 0
+        self._has_patches = _PATCHED in history.kinds
+        if self._has_patches:
+            self._patched = {
+                body.id: position
+                for position, kind in enumerate(history.kinds)
+                if kind == _PATCHED and isinstance(body := history.body(position), Patched)
+            }
 
     @property
     def left(self) -> bool:
         """True while recorded events remain."""
         if self._has_patches:
             self._pass_patches()
-        return self.seq < len(self._recorded)
+        return self.seq < self._end
 
     @property
     def changed(self) -> bool:
         return bool(self._new)
+
+    def meets(self, activity: str, begins: bytes) -> bool:
+        """Say whether the next two events are this activity and, it seems, its result. ``begins``: how the body of
+        such an ``ActivityScheduled`` begins. This is the short way of a replay, for what most of a long history is:
+        what is not just that goes the long way, which knows all cases and has the words for those that are wrong.
+        """
+        recorded, seq = self._recorded, self.seq
+        if seq >= self._end or self._has_patches or self.closed or self.drift is not None:
+            return False
+        entry = recorded.entries[seq]
+        if type(entry) is Pair:
+            return recorded.targets[entry.target][0] == activity
+        return entry is not None and recorded.kinds.startswith(PAIR, seq) and entry.payload.startswith(begins)
+
+    def given(self, check: Callable[[], object] | None) -> object:
+        """Step over the activity and the result that the walk `meets`; return the result, or `NOT_GIVEN` if it is that
+        of another. ``check`` may raise before."""
+        entries, seq = self._recorded.entries, self.seq
+        entry: Entry | ActivityCompleted = entries[seq]
+        if type(entry) is not Pair:
+            answer = entries[seq + 1]
+            assert type(answer) is Row or type(answer) is EventRow, "of kind completed"
+            try:
+                entry = completed_of(answer.payload)
+            except msgspec.MsgspecError:
+                return NOT_GIVEN
+            if entry.command != seq + 1:
+                return NOT_GIVEN
+        if check is not None:
+            check()
+        self.seq = seq + 2
+        self.at = max(self.at, entry.at)
+        value = entry.value
+        return payload.decode(value, path="result") if type(value) is bytes else value
 
     def expected(self) -> EventBody | None:
         """The event that a command issued now must match, None on new ground; a run that is dropped, or continued as
@@ -88,11 +154,19 @@ class Cursor:
             raise Drift
         if self._has_patches:
             self._pass_patches()
-        if self.seq < len(self._recorded):
-            return self._recorded[self.seq]
+        if self.seq < self._end:
+            return self._next()
         if self.bounded:
             raise Drift
         return None
+
+    def _next(self) -> EventBody:
+        """The next recorded event, for the code; one that cannot be read unwinds it, as drift does."""
+        try:
+            return self._recorded.body(self.seq)
+        except JournalError as error:
+            self.drift = error
+            raise Drift from error
 
     def patched(self, id: str, site: str) -> bool:
         """Decide a patch, once: true if it is recorded, or made on new ground, which records it (D7)."""
@@ -101,7 +175,7 @@ class Cursor:
         if self.patches is None:
             self.patches = {}
         if id not in self.patches:
-            recorded = self._patched.pop(id, None) is not None
+            recorded = self._patched is not None and self._patched.pop(id, None) is not None
             new = not recorded and self.expected() is None
             if new:
                 self.append(Patched(id, site))
@@ -109,7 +183,7 @@ class Cursor:
         return self.patches[id]
 
     def _pass_patches(self) -> None:
-        while self.seq < len(self._recorded) and type(self._recorded[self.seq]) is Patched:
+        while self._recorded.kinds.startswith(_PATCH, self.seq):
             self.seq += 1
 
     def accept(self) -> None:
@@ -123,8 +197,8 @@ class Cursor:
 
     def answer(self, kind: type[A]) -> A | None:
         """Step onto the next recorded event if it is a ``kind`` that answers the command just accepted."""
-        if self.seq < len(self._recorded):
-            body = self._recorded[self.seq]
+        if self.seq < self._end:
+            body = self._next()
             if type(body) is kind and body.command == self.seq:
                 self.seq += 1
                 self.at = max(self.at, body.at)
@@ -132,15 +206,19 @@ class Cursor:
         return None
 
     def next_arrival(self) -> EventBody:
-        """Step onto the next recorded event, which is to be delivered."""
-        body = self._recorded[self.seq]
+        """Step onto the next recorded event, which is to be delivered.
+
+        Raises:
+            JournalError: it is damaged.
+        """
+        body = self._recorded.body(self.seq)
         self.seq += 1
         self.at = max(self.at, getattr(body, "at", 0))
         return body
 
     def see(self, at: int) -> None:
         """A live arrival: time goes on, and never back."""
-        assert self.seq >= len(self._recorded), "live arrivals wait for the end of the journal"
+        assert self.seq >= self._end, "live arrivals wait for the end of the journal"
         self.at = max(self.at, at)
 
     def end_of_history(self) -> None:
@@ -149,22 +227,29 @@ class Cursor:
         Raises:
             ReplayDriftError: the code did not ask for a patch that is recorded.
         """
-        for position in self._patched.values():
-            raise drift_error(
-                self._recorded, position, None, "the workflow does not ask for this patch any more"
-            )
-        self._recorded, self.replaying, self._has_patches = (), False, False
+        for position in (self._patched or {}).values():
+            raise self._drift(position, None, "the workflow does not ask for this patch any more")
+        self._recorded, self._end, self._patched = _NOTHING, 0, None
+        self.replaying = self._has_patches = False
 
     def drifted(self, commanded: str, site: str) -> NoReturn:
         """The code issued something else than what is recorded: unwind it, and let nothing more be recorded."""
-        self.drift = drift_error(self._recorded, self.seq, commanded, site)
+        self.drift = self._drift(self.seq, commanded, site)
         raise Drift
 
-    def leftover(self, position: int, ended: bool) -> ReplayDriftError:
+    def leftover(self, position: int, ended: bool) -> ReplayDriftError | JournalError:
         """The recorded event at ``position`` (from 0) is a command that the code did not issue, or an arrival that
         nothing waits for."""
         now = "the workflow has ended" if ended else "the workflow waits"
-        return drift_error(self._recorded, position, None, now)
+        return self._drift(position, None, now)
+
+    def _drift(self, position: int, commanded: str | None, site: str) -> ReplayDriftError | JournalError:
+        try:
+            return self._recorded.drift(position, commanded, site)
+        except (
+            JournalError
+        ) as error:  # an event before it, over which the walk has stepped without reading all of it
+            return error
 
     def take(self) -> tuple[int, list[EventRow]]:
         """Return the seq before the new events, and these as rows; and forget them."""

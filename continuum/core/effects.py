@@ -18,7 +18,7 @@ from continuum.core.commands.child import ChildRef
 from continuum.core.commands.continuation import leave
 from continuum.core.commands.timer import start_timer
 from continuum.core.commands.wait import wait
-from continuum.core.loop import WorkflowLoop, current_machine
+from continuum.core.loop import current_machine, running
 from continuum.core.machine import Machine
 from continuum.core.options import checked_name
 from continuum.model.restore import restorer
@@ -204,7 +204,7 @@ def run_info() -> RunInfo:
 
 def in_workflow() -> bool:
     """True in workflow code: client functions refuse to run there."""
-    return type(asyncio._get_running_loop()) is WorkflowLoop
+    return running.loop is not None
 
 
 def seconds(value: float) -> dt.timedelta:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, Future, Task
 from asyncio.events import _get_running_loop, _set_running_loop
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import Context
+from threading import local
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
@@ -39,27 +41,47 @@ class Ready:
         return self.callback is None
 
 
+class _Running(local):
+    """The loop of the run whose code this thread runs, as asyncio knows it too: but asking asyncio is a system call
+    in CPython before 3.12, and every effect asks."""
+
+    loop: WorkflowLoop | None = None
+
+
+running = _Running()
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Run a body in no run: effects in it are refused, and the guard lets it pass."""
+    inner, asyncios = running.loop, _get_running_loop()
+    running.loop = None
+    _set_running_loop(None)
+    try:
+        yield
+    finally:
+        running.loop = inner
+        _set_running_loop(asyncios)
+
+
 def _ignored(callback: Any, *args: Any, context: Context | None = None) -> Ready:
     return Ready(None, args, context)
 
 
 class WorkflowLoop(AbstractEventLoop):
-    """The loop of one run. Only :meth:`drain` runs callbacks; it ends when all of them wait."""
+    """The loop of one run. Only :meth:`drain` runs callbacks; it ends when all of them wait. ``ready``: what is to run
+    besides that which runs now."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self._ready: deque[Ready] = deque()
+        self.ready: deque[Ready] = deque()
         self._tasks: WeakSet[Task[Any]] | None = None
         guard.install(WorkflowLoop)  # type: ignore[type-abstract]
 
-    @property
-    def quiet(self) -> bool:
-        """True if nothing but what runs now is ready to run."""
-        return not self._ready
-
     def drain(self) -> None:
-        ready = self._ready
-        outer = _get_running_loop()
+        ready = self.ready
+        outer, asyncios = running.loop, _get_running_loop()
+        running.loop = self
         _set_running_loop(self)
         try:
             while ready:
@@ -76,7 +98,8 @@ class WorkflowLoop(AbstractEventLoop):
                     # A task stores what it raises as its end; asyncio reports the rest to the handler and goes on.
                     self.call_exception_handler({"exception": error})
         finally:
-            _set_running_loop(outer)
+            running.loop = outer
+            _set_running_loop(asyncios)
 
     @property
     def has_tasks(self) -> bool:
@@ -85,12 +108,13 @@ class WorkflowLoop(AbstractEventLoop):
 
     def halt(self) -> None:
         """Run no callback any more but the one that runs now: nothing beside it may go on."""
-        self._ready.clear()
+        self.ready.clear()
         self.call_soon = _ignored  # type: ignore[method-assign]  # nothing to check on the hot path
 
     def close_all(self, root: Task[Any]) -> None:
         """Close every coroutine that is still suspended; what their ``finally`` blocks do is inert by now."""
-        outer = _get_running_loop()
+        outer, asyncios = running.loop, _get_running_loop()
+        running.loop = self
         _set_running_loop(self)
         try:
             for task in (root, *(self._tasks or ())):
@@ -101,14 +125,15 @@ class WorkflowLoop(AbstractEventLoop):
                     except BaseException:  # noqa: BLE001 - user code on its way out cannot harm anybody
                         continue
         finally:
-            _set_running_loop(outer)
-            self._ready.clear()
+            running.loop = outer
+            _set_running_loop(asyncios)
+            self.ready.clear()
 
     # -- what asyncio asks of a loop
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Ready:  # type: ignore[override]
         entry = Ready(callback, args, context)
-        self._ready.append(entry)
+        self.ready.append(entry)
         return entry
 
     def call_later(  # type: ignore[override]
@@ -163,8 +188,8 @@ def current_machine(what: str) -> Machine:
     Raises:
         ContinuumError: no workflow is running here.
     """
-    loop = _get_running_loop()
-    if type(loop) is not WorkflowLoop:
+    loop = running.loop
+    if loop is None:
         raise ContinuumError(
             f"{what} is an effect: await it inside a workflow; outside, start the workflow with continuum.start(...)"
         )

@@ -29,6 +29,7 @@ from continuum.core.failure import decode_failure
 from continuum.core.inbox import Inbox
 from continuum.core.loop import WorkflowLoop
 from continuum.core.pending import Pending
+from continuum.core.recorded import Recorded, recorded_of
 from continuum.core.rollback import Rollback
 from continuum.core.step import Crew, Outputs, PendingAttempt, RunIdentity, Step
 from continuum.model import payload
@@ -70,7 +71,7 @@ class Machine:
 
     # -- life
 
-    def begin(self, history: Sequence[EventRow] = ()) -> None:
+    def begin(self, history: Recorded | Sequence[EventRow] = ()) -> None:
         """Run the code along ``history``, then on until it waits.
 
         Raises:
@@ -78,7 +79,7 @@ class Machine:
             JournalError: an event cannot be read.
         """
         cursor = self.cursor
-        cursor.load(history)
+        cursor.load(history if isinstance(history, Recorded) else recorded_of(history))
         self._task = asyncio.Task(self._main(), loop=self.loop)
         self._drain()
         while cursor.left and not self.ended:

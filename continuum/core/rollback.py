@@ -19,17 +19,17 @@ import msgspec
 from continuum.core.call import ActivityCall, compensating
 from continuum.core.commands.activity import idempotency_key
 from continuum.core.pending import Restore
-from continuum.core.site import Site
+from continuum.core.site import Place
 
 
 class Undo(msgspec.Struct, frozen=True, eq=False):
     """A compensation. ``command``: the activity it undoes, 0 for one given by hand; ``undoes``: the call of that.
-    ``scope``: the saga it belongs to, None for none. ``site``: the line of what it undoes, or its own."""
+    ``scope``: the saga it belongs to, None for none. ``place``: of what it undoes, or its own."""
 
     call: ActivityCall[Any]
     args: bytes
     key: str | None
-    site: Site
+    place: Place
     command: int = 0
     undoes: ActivityCall[Any] | None = None
     scope: object = None
@@ -47,8 +47,8 @@ def ready(
     Raises:
         PayloadError: an argument cannot be encoded.
     """
-    site = call.site if undoes is None else undoes.site
-    return Undo(call, call.packed(), idempotency_key(call), site, command, undoes, scope)
+    place = call.place if undoes is None else undoes.place
+    return Undo(call, call.packed(), idempotency_key(call), place, command, undoes, scope)
 
 
 class Rollback:

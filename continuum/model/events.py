@@ -13,6 +13,7 @@ the end, with a default: a new reader must read old bodies. ``site`` is ``file:l
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 import msgspec
 
@@ -260,6 +261,9 @@ KIND_OF: dict[type[EventBody], int] = {
 _DECODERS: dict[int, msgspec.msgpack.Decoder[EventBody]] = {
     kind: msgspec.msgpack.Decoder(body) for body, kind in KIND_OF.items()
 }
+completed_of = msgspec.msgpack.Decoder(ActivityCompleted).decode
+_KINDS = bytes(_DECODERS)
+_kind = attrgetter("kind")
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -277,17 +281,20 @@ def to_row(seq: int, body: EventBody) -> EventRow:
     return EventRow(seq, KIND_OF[type(body)], _encode(body))
 
 
-def from_rows(rows: Sequence[EventRow]) -> list[EventBody]:
-    """Return the events that ``rows`` store.
+def known_kinds(rows: Sequence[EventRow]) -> bytes:
+    """Return the kinds of these rows, a byte each.
 
     Raises:
-        JournalError: one of them is not an event that this code reads.
+        JournalError: one of them is not a kind that this code reads.
     """
-    decoders = _DECODERS
     try:
-        return [decoders[row.kind].decode(row.payload) for row in rows]
-    except (KeyError, msgspec.MsgspecError):
-        return [from_row(row) for row in rows]  # it says which one, and why
+        kinds = bytes(map(_kind, rows))
+    except ValueError:  # no byte
+        kinds = b"\x00"
+    if kinds.translate(None, _KINDS):
+        for row in rows:
+            from_row(row)  # it says which one
+    return kinds
 
 
 def from_row(row: EventRow) -> EventBody:
@@ -296,15 +303,28 @@ def from_row(row: EventRow) -> EventBody:
     Raises:
         JournalError: the kind or the body is not one that this code reads.
     """
-    decoder = _DECODERS.get(row.kind)
+    return body_of(row.seq, row.kind, row.payload)
+
+
+def body_of(seq: int, kind: int, payload: bytes) -> EventBody:
+    """Return the event number ``seq``.
+
+    Raises:
+        JournalError: the kind or the body is not one that this code reads.
+    """
+    decoder = _DECODERS.get(kind)
     if decoder is None:
-        name = EVENT_TYPES.get(row.kind, f"kind {row.kind}")
+        name = EVENT_TYPES.get(kind, f"kind {kind}")
         raise JournalError(
-            "read event", f"event {row.seq} is a {name}, which this version cannot read; upgrade the node"
+            "read event", f"event {seq} is a {name}, which this version cannot read; upgrade the node"
         )
     try:
-        return decoder.decode(row.payload)
+        return decoder.decode(payload)
     except msgspec.MsgspecError as error:
-        raise JournalError(
-            "read event", f"event {row.seq} ({EVENT_TYPES[row.kind]}) is damaged: {error}"
-        ) from error
+        raise JournalError("read event", f"event {seq} ({EVENT_TYPES[kind]}) is damaged: {error}") from error
+
+
+def scheduled_begins(activity: str) -> bytes:
+    """Return how the body of every ``ActivityScheduled`` of that activity begins."""
+    body = _encode(ActivityScheduled(activity, b""))
+    return body[: 1 + len(_encode(activity))]

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from itertools import chain
 
+import msgspec
 from msgpack import ExtType, Packer, Unpacker, unpackb  # type: ignore[import-untyped]
 
 from continuum.errors import PayloadError
@@ -32,6 +33,14 @@ BUFFER_BYTES_KEPT_MAX = 65_536
 # an upper bound, good to rule things out at the price of one pass in C.
 _MAP_BYTES = bytes([*range(0x80, 0x90), 0xDE, 0xDF])
 _CONTAINER_BYTES = _MAP_BYTES + bytes([*range(0x90, 0xA0), 0xDC, 0xDD, 0xC7, 0xC8, 0xC9, *range(0xD4, 0xD9)])
+
+# Scalars are read by msgspec, in a quarter of the time: there both libraries agree.
+_IS_SCALAR = bytes(
+    first < 0x80 or 0xA0 <= first < 0xC1 or first in (0xC2, 0xC3) or 0xCA <= first <= 0xD3
+    or 0xD9 <= first <= 0xDB or first >= 0xE0
+    for first in range(256)
+)  # fmt: skip
+_scalar = msgspec.msgpack.Decoder().decode
 
 
 def encode(value: object, *, limit_bytes: int = LIMIT_BYTES, path: str = "value") -> bytes:
@@ -66,6 +75,8 @@ def decode(data: bytes, *, path: str = "value") -> object:
         PayloadError: the bytes are no payload; nothing in them was executed.
     """
     try:
+        if data and _IS_SCALAR[data[0]]:
+            return _scalar(data)
         if len(data) <= NESTING_MAX:
             return unpackb(data, ext_hook=_HOOKS[0], strict_map_key=False, timestamp=3)
         return _decode_large(data)
@@ -74,6 +85,14 @@ def decode(data: bytes, *, path: str = "value") -> object:
         raise PayloadError(
             f"not a payload ({reason}); it was damaged, or written by something else", path=path
         ) from error
+
+
+def scalar_of(data: bytes) -> bool | int | float | str | bytes | None:
+    """The value of a payload that is a number, text, truth value or None; any other payload, bytes too, as it is."""
+    if data and _IS_SCALAR[data[0]] and len(data) <= LIMIT_BYTES:
+        value: bool | int | float | str | None = _scalar(data)
+        return value
+    return data
 
 
 class _Encoder:

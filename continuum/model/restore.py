@@ -53,6 +53,9 @@ class SignatureRestorer:
 
     Annotations are resolved at the first restore, when the names they use are defined. A parameter
     whose annotation cannot be resolved takes its value as it was decoded.
+
+    ``counts``: numbers of positional arguments that `bind` takes if there are no others. ``plain_result``: the type
+    whose values are results as they are; None if there is none, or before the first restore.
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
@@ -63,9 +66,10 @@ class SignatureRestorer:
         positional = [p for p in parameters if p.kind in _POSITIONAL]
         required = [p for p in positional if p.default is p.empty]
         others = [p for p in parameters if p.kind not in _POSITIONAL]
-        # Counts of positional arguments that are known to fit without looking closer.
+        # Numbers of positional arguments that are known to fit without looking closer.
         simple = all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in others)
-        self._counts = range(len(required), len(positional) + 1) if simple else range(0)
+        self.counts = frozenset(range(len(required), len(positional) + 1) if simple else ())
+        self.plain_result: type | None = None
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Check that ``fn(*args, **kwargs)`` could be called.
@@ -73,7 +77,7 @@ class SignatureRestorer:
         Raises:
             TypeError: it could not, with the words of `inspect.Signature.bind`.
         """
-        if not kwargs and len(args) in self._counts:
+        if not kwargs and len(args) in self.counts:
             return
         try:
             self._signature.bind(*args, **kwargs)
@@ -118,7 +122,9 @@ class SignatureRestorer:
             raise fault.as_error("result") from fault.__cause__
 
     def _resolve(self) -> _Restorers:
-        self._restorers = restorers = _Restorers(self._signature, function_hints(self._fn))
+        hints = function_hints(self._fn)
+        self._restorers = restorers = _Restorers(self._signature, hints)
+        self.plain_result = _plain_type(hints.get("return", Any))
         return restorers
 
 
@@ -152,13 +158,19 @@ class _Restorers:
         return self._positional[index] if index < len(self._positional) else self._surplus
 
 
+def _plain_type(annotation: object) -> type | None:
+    """The type that an annotation with a scalar wants, of whose values nothing needs restoring; else None."""
+    kind = type(None) if annotation is None else annotation
+    return kind if isinstance(kind, type) and kind in SCALAR_TYPES else None
+
+
 def _plain_prefixes(annotations: list[object]) -> frozenset[tuple[type, ...]]:
     """The rows of types that need no restoring: as many leading parameters as are annotated with scalars."""
     rows: set[tuple[type, ...]] = {()}
     row: tuple[type, ...] = ()
     for annotation in annotations:
-        kind = type(None) if annotation is None else annotation
-        if not isinstance(kind, type) or kind not in SCALAR_TYPES:
+        kind = _plain_type(annotation)
+        if kind is None:
             break
         row = (*row, kind)
         rows.add(row)

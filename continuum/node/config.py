@@ -69,7 +69,12 @@ class NodeConfig:
     @property
     def node_name(self) -> str:
         """``name``, or the host's name without what has no place in one."""
-        return self.name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:63].lstrip(".-_") or "node"
+        return name_of_node(self.name)
+
+
+def name_of_node(name: str | None) -> str:
+    """Return the name of a node that was given this one, or none."""
+    return name or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())[:63].lstrip(".-_") or "node"
 
 
 def _check_range(what: str, value: int, least: int, most: int) -> None:

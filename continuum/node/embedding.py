@@ -127,9 +127,7 @@ class Node:
         deadline = None if timeout is None else time.monotonic() + timeout
         while missing := self._missing():
             if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(
-                    f"node {self.name}: not ready after {timeout} s: {', '.join(sorted(missing))}"
-                )
+                raise TimeoutError(f"node {self.name}: not ready after {timeout} s: {', '.join(missing)}")
             time.sleep(_POLL_S)
 
     def __enter__(self) -> Self:
@@ -179,15 +177,14 @@ class Node:
             return None
         return read_processes(Path(self._report.run_directory))
 
-    def _missing(self) -> set[str]:
+    def _missing(self) -> list[str]:
         """Names of the processes that do not work yet."""
         listed = self._listed()
         if listed is None:
             code = None if self._process is None else self._process.returncode
             how = "was not started" if code is None else f"has ended with exit code {code}; its log says why"
             raise NodeError(f"node {self.name} {how}")
-        running = {info.child_id for info in listed.processes if info.state == "running"}
-        return {leaf.id for leaf in tree_of(self._config).leaves()} - running
+        return listed.missing()
 
 
 def _spawn(report_fd: int) -> subprocess.Popen[bytes]:

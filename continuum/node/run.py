@@ -121,16 +121,17 @@ def _prepare(config: NodeConfig, choice: DatabaseChoice, stack: ExitStack, lifel
 
 def _supervisor(site: Site, lifeline_fd: int | None) -> Supervisor:
     config = site.config
-    boot = secrets.token_hex(4)
+    boot, tree = secrets.token_hex(4), tree_of(config)
+    wanted = tuple(leaf.id for leaf in tree.leaves())
 
     def publish(infos: list[ProcessInfo]) -> None:
         site.run_directory.publish(
-            ProcessList(os.getpid(), config.node_name, config.instance, boot, tuple(infos))
+            ProcessList(os.getpid(), config.node_name, config.instance, boot, tuple(infos), wanted)
         )
 
     publish([])
     return Supervisor(
-        tree_of(config),
+        tree,
         mains_of(site),
         node=config.node_name,
         boot=boot,

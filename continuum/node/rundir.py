@@ -44,13 +44,20 @@ class ProcessRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProcessList:
-    """What ``processes.json`` says: the supervisor's own process, and those below it."""
+    """What ``processes.json`` says: the supervisor's own process, those below it, and the names of all there ought to
+    be."""
 
     pid: int
     node: str
     instance: str
     boot: str
     processes: tuple[ProcessInfo, ...] = ()
+    wanted: tuple[str, ...] = ()
+
+    def missing(self) -> list[str]:
+        """Names of the processes that do not do their work yet, or not any more."""
+        running = {info.child_id for info in self.processes if info.state == "running"}
+        return sorted(set(self.wanted) - running)
 
     def rows(self) -> list[ProcessRow]:
         """All of them, the supervisor first."""
@@ -181,7 +188,22 @@ def read_processes(path: Path) -> ProcessList | None:
     except (OSError, ValueError):
         return None
     processes = tuple(ProcessInfo(**info) for info in found.pop("processes"))
-    return ProcessList(**found, processes=processes)
+    return ProcessList(**found | {"wanted": tuple(found["wanted"])}, processes=processes)
+
+
+def is_held(path: Path) -> bool:
+    """True if a supervisor lives in this run directory: the kernel gives back the lock of one that died."""
+    try:
+        lock_fd = os.open(path / LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock_fd)
+    return False
 
 
 def choose_run_directory(choice: DatabaseChoice, instance: str, name: str, start: Path) -> Path:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from continuum.core.definitions import Workflow
+from continuum.core.recorded import recorded_of
 from continuum.core.step import Crew
 from continuum.errors import JournalError, ReplayDriftError
 from continuum.model.ids import Owner
@@ -224,7 +225,7 @@ class Engine:
         if code.version_hash != claimed.version_hash:
             run.stamp = code.version_hash
         try:
-            history = history_of(loaded, code.version_hash) if loaded is not None else []
+            history = history_of(loaded, code.version_hash) if loaded is not None else recorded_of(())
             if history is None:
                 self._loading.want(Lease(claimed.run_id, claimed.token), snapshots=False)
                 return

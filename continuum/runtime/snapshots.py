@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from continuum.core.recorded import Recorded, recorded_of
 from continuum.core.snapshot import FORMAT, compact, expand
 from continuum.errors import JournalError
-from continuum.model.events import EventRow
 from continuum.ports.journal import Lease, LoadedRun, Snapshot
 from continuum.ports.offload import Desk, Lane
 from continuum.runtime.asking import Asking
@@ -12,21 +12,25 @@ from continuum.runtime.live import LiveRun
 from continuum.runtime.role import log
 
 
-def history_of(loaded: LoadedRun, version_hash: str) -> list[EventRow] | None:
-    """Return the whole history of a loaded run; None if its snapshot is of no use: then it must be loaded without."""
+def history_of(loaded: LoadedRun, version_hash: str) -> Recorded | None:
+    """Return the whole history of a loaded run; None if its snapshot is of no use: then it must be loaded without.
+
+    Raises:
+        JournalError: an event is of a kind that this code cannot read.
+    """
     snapshot = loaded.snapshot
     if snapshot is None:
-        return list(loaded.events)
+        return recorded_of(loaded.events)
     try:
         if snapshot.version_hash != version_hash:
             raise ValueError("the snapshot was made by another version of the workflow")
-        rows = expand(snapshot.data)
-        if len(rows) != snapshot.upto_seq:
-            raise ValueError(f"the snapshot holds {len(rows)} events, not {snapshot.upto_seq}")
+        history = expand(snapshot.data)
+        if len(history) != snapshot.upto_seq:
+            raise ValueError(f"the snapshot holds {len(history)} events, not {snapshot.upto_seq}")
     except ValueError as error:
         log.warning("run %s: %s; resuming from its events", loaded.run.run_id, error)
         return None
-    return rows + list(loaded.events)
+    return history.followed_by(loaded.events)
 
 
 class Snapshots:
@@ -54,7 +58,7 @@ class Snapshots:
         log.warning("a snapshot could not be made: %s; the run does not need it", error)
 
 
-def _whole_history(desk: Desk, lease: Lease, version_hash: str) -> list[EventRow] | None:
+def _whole_history(desk: Desk, lease: Lease, version_hash: str) -> Recorded | None:
     """Read a held run's history, by the snapshot before if that is of use; None if the lease has gone."""
     for snapshots in (True, False):
         for loaded in desk.journal.load([lease], snapshots):

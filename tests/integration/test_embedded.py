@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from continuum.errors import EmbeddedPostgresError
 from tests.integration.servers import (
     CHECKOUT,
     as_root,
+    free_port,
     linux,
     processes_of,
     quick,
@@ -102,12 +102,6 @@ def test_a_port_opens_the_server_to_tcp_with_a_password(root: Path) -> None:
             psycopg.connect(without, passfile=str(root / "no such file"))
         with EmbeddedPostgres(root) as other:
             assert other.url == server.url, "the port is known to those who did not ask for it"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("name", ["deep/" * 20 + ".continuum", "it's, jörg/.continuum"])

@@ -24,6 +24,7 @@ from continuum.core.effects import (
 )
 from continuum.core.failure import decode_failure
 from continuum.core.machine import Machine
+from continuum.core.recorded import Recorded
 from continuum.core.step import Crew, RunIdentity, Step
 from continuum.errors import ActivityError, ContinuumError, PayloadError, ReplayDriftError
 from continuum.model import payload
@@ -58,14 +59,14 @@ class Driver:
     """A machine with its journal: takes every step at once, as a shell does after each arrival."""
 
     def __init__(
-        self, target: Workflow[..., Any], *args: object, history: list[EventRow] | None = None
+        self, target: Workflow[..., Any], *args: object, history: list[EventRow] | Recorded | None = None
     ) -> None:
         self.target, self.args = target, args
         identity = RunIdentity(RUN, target.name, "default", BEGAN, RUN)
         self.machine = Machine(identity, target, payload.encode([list(args), {}]), Crew("b:0"))
-        self.history = list(history or [])
+        self.history = history.rows() if isinstance(history, Recorded) else list(history or [])
         self.steps: list[Step] = []
-        self.machine.begin(self.history)
+        self.machine.begin(history if isinstance(history, Recorded) else self.history)
         self.take()
 
     def take(self) -> None:

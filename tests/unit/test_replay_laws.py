@@ -16,9 +16,10 @@ from continuum.core.attempt import ActivityInfo, perform
 from continuum.core.definitions import activity, workflow
 from continuum.core.failure import decode_failure
 from continuum.core.machine import Machine
+from continuum.core.snapshot import compact, expand
 from continuum.core.step import Crew, RunIdentity
 from continuum.model import payload
-from continuum.model.events import ActivityCompleted, ActivityScheduled, EventRow, to_row
+from continuum.model.events import KIND_OF, ActivityCompleted, ActivityScheduled, EventRow, to_row
 from tests.simulation.programs import draw, program, signals_of
 
 RUN = UUID(int=9)
@@ -91,6 +92,29 @@ def test_a_crash_after_any_commit_replays_to_the_same_history_and_the_same_end(
     resumed = machine_of(program, steps)
     resumed.begin(prefix)
     assert resumed.take().events == [], "a crash between two commits leaves a history that stands for itself"
+    cut = order.draw(st.integers(0, len(whole)))
+    snapped = machine_of(program, steps)
+    snapped.begin(expand(compact(whole[:cut])).followed_by(whole[cut:]))
+    step = snapped.take()
+    assert (step.events, step.state, step.result, step.error) == ([], end.state, end.result, end.error)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10_000), order=st.data())
+@pytest.mark.rule("P1")
+def test_a_snapshot_of_a_snapshot_and_what_came_after_it_is_the_snapshot_of_all(
+    seed: int, order: st.DataObject
+) -> None:
+    steps = [step for step in draw(Random(seed)) if step[0] != "flaky"]
+    whole: list[EventRow] = []
+    first = machine_of(program, steps)
+    first.begin()
+    live(first, whole, order, signals_of(steps))
+    cut = order.draw(st.integers(0, len(whole)))
+    again = expand(compact(expand(compact(whole[:cut])).followed_by(whole[cut:])))
+    assert [(row.seq, row.kind) for row in again.rows()] == [(row.seq, row.kind) for row in whole]
+    arrivals = [row for row in whole if row.kind != KIND_OF[ActivityScheduled]]
+    assert [row for row in again.rows() if row.seq in {a.seq for a in arrivals}] == arrivals
 
 
 @activity(name="laws.unit")

@@ -21,7 +21,10 @@ from continuum.runtime.limits import EngineLimits
 from continuum.wire.messages import Assign, Wake
 from tests.unit.stage import BOOT, INSTANCE, NODE
 from tests.unit.test_engine import RUN, Desks, House, naps, step, waits
-from tests.unit.test_machine import Driver, chain, gathered
+from tests.unit.test_machine import Driver, chain, double, gathered
+
+# As the release before wrote it: another shape, not only another number.
+FORMAT_2 = msgspec.msgpack.encode((2, [(1, 8, msgspec.msgpack.encode([1.0, None, ""]), 0.0)]))
 
 
 @activity(name="snapshot.quote")
@@ -37,23 +40,46 @@ async def long_run(count: int) -> object:
     return [value, await wait_signal("end")]
 
 
+@workflow(name="snapshot.steps_then_quotes")
+async def chain_of_quotes(count: int) -> object:
+    value = 0
+    for _ in range(count):
+        value = await double(value)
+    return await quote(str(value))
+
+
 @pytest.mark.rule("P1", "P2")
 def test_a_history_from_a_snapshot_replays_like_the_events_and_drifts_like_them() -> None:
     run = Driver(gathered)
     for seq in (3, 1, 2):
         run.fire(seq)
     run.complete(9, 4)
-    rows = expand(compact(run.history))
-    assert [(row.seq, row.kind) for row in rows] == [(row.seq, row.kind) for row in run.history]
-    again = Driver(gathered, history=rows)
+    recorded = expand(compact(run.history))
+    assert [(row.seq, row.kind) for row in recorded.rows()] == [(row.seq, row.kind) for row in run.history]
+    again = Driver(gathered, history=recorded)
     assert [p.dispatch.seq for p in again.machine.attempts()] == [
         p.dispatch.seq for p in run.machine.attempts()
     ]
     with pytest.raises(ReplayDriftError) as from_snapshot:
-        Driver(chain, 1, history=rows)
+        Driver(chain, 1, history=recorded)
     with pytest.raises(ReplayDriftError) as from_events:
         Driver(chain, 1, history=run.history)
     assert str(from_snapshot.value) == str(from_events.value)
+
+
+@pytest.mark.rule("P2", "R3")
+@pytest.mark.parametrize("done", [1, 2, 3])
+def test_another_activity_in_the_middle_of_pairs_is_the_same_drift_from_a_snapshot(done: int) -> None:
+    run = Driver(chain, 3)
+    for step_number in range(done):
+        run.complete(2 * step_number + 1, step_number)
+    errors = []
+    for history in (run.history, expand(compact(run.history))):
+        with pytest.raises(ReplayDriftError) as drift:
+            Driver(chain_of_quotes, done - 1, history=history)
+        errors.append(str(drift.value))
+    assert errors[0] == errors[1]
+    assert "activity snapshot.quote #1 (unit/test_snapshot.py:" in errors[0]
 
 
 def test_a_snapshot_leaves_out_the_arguments_that_no_replay_needs() -> None:
@@ -71,10 +97,16 @@ def test_a_snapshot_leaves_out_the_arguments_that_no_replay_needs() -> None:
 
 
 @pytest.mark.rule("P3")
-@pytest.mark.parametrize("data", [b"", b"rubbish", msgspec.msgpack.encode((FORMAT + 1, []))])
+@pytest.mark.parametrize("data", [b"", b"rubbish", msgspec.msgpack.encode((FORMAT + 1, [])), FORMAT_2])
 def test_a_damaged_or_newer_snapshot_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="snapshot"):
         expand(data)
+
+
+@pytest.mark.rule("P3")
+def test_the_refusal_of_another_format_names_both() -> None:
+    with pytest.raises(ValueError, match=f"format 2, this code reads {FORMAT}"):
+        expand(FORMAT_2)
 
 
 def go_on(house: House, steps: int) -> None:
@@ -193,4 +225,4 @@ def test_a_run_that_rests_longest_is_given_back_first() -> None:
 
 def test_what_comes_from_a_snapshot_has_no_gap() -> None:
     rows = [EventRow(seq, row.kind, row.payload) for seq, row in enumerate(Driver(gathered).history, 1)]
-    assert [row.seq for row in expand(compact(rows))] == list(range(1, len(rows) + 1))
+    assert [row.seq for row in expand(compact(rows)).rows()] == list(range(1, len(rows) + 1))

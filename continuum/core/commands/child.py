@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
 from continuum.core.pending import CommandFuture, Restore, settle
-from continuum.core.site import site_text
+from continuum.core.site import place_text
 from continuum.errors import ChildError, ConfigurationError, RunExistsError
 from continuum.model import payload
 from continuum.model.events import (
@@ -145,7 +145,7 @@ def args_hash(args: bytes) -> str:
 
 def _start(machine: Machine, call: WorkflowCall[Any], name: str | None, attached: bool) -> PendingChild:
     """Record the child, or find it recorded."""
-    cursor, site = machine.cursor, site_text(call.site)
+    cursor, site = machine.cursor, place_text(call.place)
     args = payload.encode([list(call.args), dict(call.kwargs)], path=call.name)
     digest = args_hash(args)
     children = machine.children = machine.children or Children()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from continuum.core.commands.activity import PendingActivity
 from continuum.core.pending import CommandFuture
-from continuum.core.site import site_text
+from continuum.core.site import place_text
 from continuum.model.events import (
     ActivityRetried,
     CompensationCompleted,
@@ -47,7 +47,7 @@ class PendingCompensation(PendingActivity):
 def run_compensation(machine: Machine, undo: Undo) -> Future[Any]:
     """The code undoes something: record it, or find it recorded. The future never fails."""
     cursor, call = machine.cursor, undo.call
-    args, crew, site = undo.args, machine.crew.text, site_text(undo.site)
+    args, crew, site = undo.args, machine.crew.text, place_text(undo.place)
     recorded = cursor.expected()
     if recorded is None:
         cursor.append(CompensationScheduled(undo.command, call.name, args, site, crew))

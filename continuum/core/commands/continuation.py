@@ -12,7 +12,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from continuum.core.commands.child import args_hash
-from continuum.core.site import site_text
+from continuum.core.site import place_text
 from continuum.errors import SuspendLeakError
 from continuum.model import payload
 from continuum.model.events import RunContinuedAsNew
@@ -55,7 +55,7 @@ class Leaving:
 
 def leave(machine: Machine, call: WorkflowCall[Any]) -> NoReturn:
     """The code continues as new: unwind it."""
-    cursor, site = machine.cursor, site_text(call.site)
+    cursor, site = machine.cursor, place_text(call.place)
     args = payload.encode([list(call.args), dict(call.kwargs)], path=call.name)
     successor = successor_run_id(machine.identity.run_id)
     event = RunContinuedAsNew(call.name, successor.bytes, args_hash(args), site)

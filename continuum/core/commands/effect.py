@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from asyncio.events import _get_running_loop, _set_running_loop
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from continuum.core.failure import activity_error, failure_of
+from continuum.core.loop import outside
 from continuum.core.site import site_text, user_site
 from continuum.model import payload
 from continuum.model.events import SideEffect
@@ -40,11 +40,8 @@ def patched(machine: Machine, id: str) -> bool:
 
 def _performed(fn: Callable[[], object], site: str) -> SideEffect:
     """What ``fn`` does is outside the run: the guard does not see it, and effects in it are refused."""
-    loop = _get_running_loop()
-    _set_running_loop(None)
-    try:
-        return SideEffect(payload.encode(fn(), path="side_effect"), site)
-    except Exception as error:  # noqa: BLE001 - what fn raises is recorded like what it returns
-        return SideEffect(b"", site, failure_of(error, skip_frames=1))
-    finally:
-        _set_running_loop(loop)
+    with outside():
+        try:
+            return SideEffect(payload.encode(fn(), path="side_effect"), site)
+        except Exception as error:  # noqa: BLE001 - what fn raises is recorded like what it returns
+            return SideEffect(b"", site, failure_of(error, skip_frames=1))
