@@ -188,7 +188,8 @@ def read_processes(path: Path) -> ProcessList | None:
     except (OSError, ValueError):
         return None
     processes = tuple(ProcessInfo(**info) for info in found.pop("processes"))
-    return ProcessList(**found | {"wanted": tuple(found["wanted"])}, processes=processes)
+    wanted = tuple(found.pop("wanted", ()))  # older nodes did not write it
+    return ProcessList(**found, wanted=wanted, processes=processes)
 
 
 def is_held(path: Path) -> bool:
