@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import random as random_module
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
@@ -57,24 +57,25 @@ class Signal(Generic[T]):
         self.type = type
         self._restore = restorer(type)
 
-    async def wait(self, timeout: Duration | None = None) -> T:
+    def wait(self, timeout: Duration | None = None) -> Coroutine[Any, Any, T]:
         """Return the next payload of this mailbox, in order of arrival.
 
         Raises:
             TimeoutError: ``timeout`` is over, by a durable timer, and no signal had come.
         """
-        return cast("T", await _wait(self.name, self._restore, timeout))
+        return cast("Coroutine[Any, Any, T]", _wait(self.name, self._restore, timeout))
 
     def __repr__(self) -> str:
         return f"Signal({self.name!r}, {getattr(self.type, '__name__', self.type)})"
 
 
-async def wait_signal(name: str, timeout: Duration | None = None) -> Any:
+def wait_signal(name: str, timeout: Duration | None = None) -> Coroutine[Any, Any, Any]:
     """Return the next payload of that mailbox as it was sent; see :meth:`Signal.wait`."""
-    return await _wait(name, restorer(object), timeout)
+    return _wait(name, restorer(object), timeout)
 
 
 async def _wait(name: str, restore: Callable[[object], object], timeout: Duration | None) -> object:
+    # One coroutine for both ways to ask: what waits is what a parked run consists of.
     machine = current_machine(f"wait for signal {checked_name('the name of a signal', name)}")
     return await wait(machine, name, restore, None if timeout is None else seconds_of(timeout))
 

@@ -49,7 +49,28 @@ from continuum.model.run import RunState
 
 
 class Machine:
-    """One run in memory."""
+    """One run in memory. One that waits is to be small, because there are many: what few runs need is made when they
+    do."""
+
+    __slots__ = (
+        "_args",
+        "_end_taken",
+        "_out",
+        "_task",
+        "cancellation",
+        "cancelled_at",
+        "children",
+        "crew",
+        "cursor",
+        "identity",
+        "inbox",
+        "leaving",
+        "loop",
+        "pending",
+        "random",
+        "rollback",
+        "workflow",
+    )
 
     def __init__(self, identity: RunIdentity, workflow: Workflow[..., Any], args: bytes, crew: Crew) -> None:
         self.identity = identity
@@ -60,7 +81,7 @@ class Machine:
         self.pending: dict[int, Pending] = {}
         self.inbox = Inbox()
         self.rollback = Rollback()
-        self.out = Outputs()
+        self._out: Outputs | None = None
         self.random: Any = None  # made by the effect that wants it: a generator is 2.5 KB
         self.children: Children | None = None
         self.leaving: Leaving | None = None
@@ -80,7 +101,7 @@ class Machine:
         """
         cursor = self.cursor
         cursor.load(history if isinstance(history, Recorded) else recorded_of(history))
-        self._task = asyncio.Task(self._main(), loop=self.loop)
+        self.loop.call_soon(self._launch)
         self._drain()
         while cursor.left and not self.ended:
             self._replay_arrival()
@@ -111,10 +132,16 @@ class Machine:
         """True if there is something to commit."""
         return bool(
             self.cursor.changed
-            or self.out.timers_cleared
-            or self.out.children_consumed
+            or (self._out is not None and (self._out.timers_cleared or self._out.children_consumed))
             or (self.ended and not self._end_taken)
         )
+
+    @property
+    def out(self) -> Outputs:
+        """What the next step lets out."""
+        if self._out is None:
+            self._out = Outputs()
+        return self._out
 
     @property
     def parked(self) -> bool:
@@ -151,7 +178,7 @@ class Machine:
                 self._end_children()
         else:
             state, result, error = ("suspended" if self.parked else "running"), None, None
-        out, self.out = self.out, Outputs()
+        out, self._out = self.out, None
         self._end_taken = self.ended
         return Step(base_seq, events, state, result, error, out)
 
@@ -249,10 +276,18 @@ class Machine:
 
     # -- inside
 
-    async def _main(self) -> object:
-        args, kwargs = cast("tuple[list[object], dict[str, object]]", payload.decode(self._args, path="args"))
-        positional, named = self.workflow.signature.restore_arguments(args, kwargs)
-        return await self.workflow.fn(*positional, **named)
+    def _launch(self) -> None:
+        """Begin the code, in its loop: restoring its arguments may run code of the user's."""
+        try:
+            args, kwargs = cast(
+                "tuple[list[object], dict[str, object]]", payload.decode(self._args, path="args")
+            )
+            positional, named = self.workflow.signature.restore_arguments(args, kwargs)
+            code = self.workflow.fn(*positional, **named)
+        except BaseException as error:  # noqa: BLE001 - it is how the run ends
+            code = _failing(error)
+        self._args = b""
+        self._task = asyncio.Task(code, loop=self.loop, name=self.workflow.name)
 
     def _drain(self) -> None:
         self.loop.drain()
@@ -299,3 +334,7 @@ class Machine:
         if isinstance(entry, PendingActivity) and entry.attempt == attempt and not self.ended:
             return entry
         return None
+
+
+async def _failing(error: BaseException) -> object:
+    raise error

@@ -31,6 +31,8 @@ class Pending(Protocol):
 class CommandFuture(Future[Any]):
     """What the code awaits. Cancelling it (``timeout``, ``TaskGroup``, ``task.cancel()``) withdraws the command."""
 
+    __slots__ = ("_machine", "_seq")
+
     def __init__(self, machine: Machine, seq: int) -> None:
         super().__init__(loop=machine.loop)
         self._machine, self._seq = machine, seq

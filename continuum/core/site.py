@@ -57,9 +57,10 @@ def _is_own(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OWN)
 
 
-def user_site() -> Site:
-    """Return the innermost frame that is neither ours nor asyncio's."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN):
+def user_site(depth: int = 1) -> Site:
+    """Return the innermost frame that is neither ours nor asyncio's. ``depth``: how many of our own stand above it, as
+    far as is known: a frame that is looked at takes memory until its code ends, of a run that waits for days too."""
+    frame = sys._getframe(depth)
+    while frame.f_code.co_filename.startswith(_OWN) and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno

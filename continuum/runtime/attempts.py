@@ -149,7 +149,7 @@ class Attempts:
             if message.ok and self._keeps(run, outcome):
                 self._keep(run, outcome, worker)
             elif self._apply(run, outcome, message.retryable):
-                run.unsettled[key] = worker
+                run.hold(key, worker)
                 self._touch(run)
             else:
                 self._settled[worker].append(key)
@@ -194,7 +194,7 @@ class Attempts:
         else:
             taken = self._take(run, msgspec.structs.replace(outcome, payload=payload), is_mail=worker is None)
             if worker is not None and taken:
-                run.unsettled[key] = worker
+                run.hold(key, worker)
             elif worker is not None:
                 self._settled[worker].append(key)
             self._touch(run)
@@ -210,7 +210,7 @@ class Attempts:
     def settle(self, run: LiveRun, keys: Iterable[Key]) -> None:
         """These results are committed."""
         for key in keys:
-            worker = run.unsettled.pop(key, None)
+            worker = run.settle(key)
             if worker is not None:
                 self._settled[worker].append(key)
 
@@ -312,7 +312,7 @@ class Attempts:
     def idle(self, run: LiveRun) -> bool:
         """True if no attempt of the run is here: not out, not delayed, not asked for."""
         return all(
-            pending.dispatch.seq in run.rows and pending.dispatch.seq not in run.rows_set
+            pending.dispatch.seq in run.rows and pending.dispatch.seq not in run.unwritten
             for pending in run.machine.attempts()
         )
 

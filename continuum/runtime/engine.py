@@ -237,7 +237,7 @@ class Engine:
         self._runs[run.id] = run
         if loaded is not None:
             run.read = True
-            run.rows.update(loaded.open_tasks)
+            run.stand_in_rows(loaded.open_tasks)
             run.snapshot_seq = loaded.snapshot.upto_seq if loaded.snapshot is not None else 0
             recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= len(history)]
             deliver(run, loaded.mail, self._attempts, self._ownership.now_us())
