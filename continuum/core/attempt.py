@@ -130,11 +130,11 @@ def decode_arguments(
         PayloadError: the bytes are no arguments, or one does not fit its annotation.
     """
     decoded = payload.decode(args, path="args")
-    match decoded:
-        case [list(positional), dict(keyword)]:
+    if type(decoded) is list and len(decoded) == 2:
+        positional, keyword = decoded
+        if type(positional) is list and type(keyword) is dict:
             return definition.signature.restore_arguments(positional, keyword)
-        case _:
-            raise PayloadError(f"not the arguments of a call but {type(decoded).__name__}", path="args")
+    raise PayloadError(f"not the arguments of a call but {type(decoded).__name__}", path="args")
 
 
 def encode_result(value: object) -> bytes:

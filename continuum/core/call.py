@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from continuum.core.commands.activity import given, schedule
 from continuum.core.commands.child import run_child
@@ -157,7 +157,7 @@ class ActivityCall(Call[R_co]):
         Raises:
             PayloadError: one of them cannot be encoded.
         """
-        return payload.encode([list(self.args), dict(self.kwargs)], path=self.name)
+        return payload.encode_arguments(self.args, self.kwargs, path=self.target.name)
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
@@ -165,8 +165,8 @@ class ActivityCall(Call[R_co]):
         if machine.cursor.replaying:
             value = given(machine, self)
             if value is not NOT_GIVEN:
-                return cast("R_co", value)
-        return cast("R_co", (yield from schedule(machine, self)))
+                return value  # type: ignore[return-value]  # restored as one, by the annotation of the target
+        return (yield from schedule(machine, self))  # type: ignore[no-any-return]
 
     def _same(self) -> tuple[Any, ...]:
         return (*super()._same(), self.policy, self.compensation)

@@ -26,7 +26,7 @@ from continuum.model.events import (
     EventRow,
     Patched,
     completed_of,
-    to_row,
+    to_rows,
 )
 
 _PATCHED = KIND_OF[Patched]
@@ -52,12 +52,11 @@ class Cursor:
     """``seq`` is the last event that the code has seen or made; ``at`` its time, in microseconds since the epoch.
     ``patches``: what ``patched`` answered, by id, None while nobody asked. ``bounded``: the walk ends with the recorded
     events, and the code is unwound where it would make a new one. ``leaked``: the code tried an effect although the
-    walk was ``closed``. ``drift``: why the walk cannot go on."""
+    walk was ``closed``. ``drift``: why the walk cannot go on. ``new``: what was recorded since the last ``take``."""
 
     __slots__ = (
         "_end",
         "_has_patches",
-        "_new",
         "_patched",
         "_recorded",
         "_taken",
@@ -66,6 +65,7 @@ class Cursor:
         "closed",
         "drift",
         "leaked",
+        "new",
         "patches",
         "replaying",
         "seq",
@@ -81,7 +81,7 @@ class Cursor:
         self._end = 0  # how many events are recorded
         self._patched: dict[str, int] | None = None  # recorded patches that nobody asked for yet, by position
         self._has_patches = False
-        self._new: list[EventBody] = []
+        self.new: list[EventBody] = []
         self._taken = 0
 
     def load(self, history: Recorded) -> None:
@@ -107,10 +107,6 @@ class Cursor:
         if self._has_patches:
             self._pass_patches()
         return self.seq < self._end
-
-    @property
-    def changed(self) -> bool:
-        return bool(self._new)
 
     def meets(self, activity: str, begins: bytes) -> bool:
         """Say whether the next two events are this activity and, it seems, its result. ``begins``: how the body of
@@ -193,7 +189,7 @@ class Cursor:
     def append(self, body: EventBody) -> None:
         """Record what is new."""
         self.seq += 1
-        self._new.append(body)
+        self.new.append(body)
 
     def answer(self, kind: type[A]) -> A | None:
         """Step onto the next recorded event if it is a ``kind`` that answers the command just accepted."""
@@ -216,10 +212,11 @@ class Cursor:
         self.at = max(self.at, getattr(body, "at", 0))
         return body
 
-    def see(self, at: int) -> None:
-        """A live arrival: time goes on, and never back."""
+    def see(self, at: int) -> int:
+        """A live arrival: time goes on, and never back. Return the time that it has now."""
         assert self.seq >= self._end, "live arrivals wait for the end of the journal"
         self.at = max(self.at, at)
+        return self.at
 
     def end_of_history(self) -> None:
         """Go on to new ground.
@@ -254,7 +251,7 @@ class Cursor:
     def take(self) -> tuple[int, list[EventRow]]:
         """Return the seq before the new events, and these as rows; and forget them."""
         base = self._taken
-        rows = [to_row(base + index, body) for index, body in enumerate(self._new, 1)]
+        rows = to_rows(base, self.new)
         self._taken = base + len(rows)
-        self._new = []
+        self.new = []
         return base, rows

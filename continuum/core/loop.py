@@ -18,6 +18,8 @@ from threading import local
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakSet
 
+import msgspec
+
 from continuum.core.commands.timer import DurableTimer, start_timer
 from continuum.core.determinism import guard
 from continuum.errors import ContinuumError
@@ -26,13 +28,12 @@ if TYPE_CHECKING:
     from continuum.core.machine import Machine
 
 
-class Ready:
+class Ready(msgspec.Struct, eq=False):
     """A callback that waits for its turn; what ``call_soon`` returns."""
 
-    __slots__ = ("args", "callback", "context")
-
-    def __init__(self, callback: Callable[..., object] | None, args: Any, context: Context | None) -> None:
-        self.callback, self.args, self.context = callback, args, context
+    callback: Callable[..., object] | None
+    args: Any
+    context: Context | None
 
     def cancel(self) -> None:
         self.callback = None
@@ -171,8 +172,7 @@ class WorkflowLoop(AbstractEventLoop):
         self._tasks.add(task)
         return task
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = bool  # False; every new future asks, and a function in C answers sooner
 
     def is_running(self) -> bool:
         return True

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from continuum.core.call import ActivityCall
@@ -31,7 +31,7 @@ from continuum.core.loop import WorkflowLoop
 from continuum.core.pending import Pending
 from continuum.core.recorded import Recorded, recorded_of
 from continuum.core.rollback import Rollback
-from continuum.core.step import Crew, Outputs, PendingAttempt, RunIdentity, Step
+from continuum.core.step import Crew, Outputs, PendingAttempt, RunIdentity, Step, more
 from continuum.model import payload
 from continuum.model.events import (
     ActivityRetried,
@@ -130,11 +130,12 @@ class Machine:
     @property
     def changed(self) -> bool:
         """True if there is something to commit."""
-        return bool(
-            self.cursor.changed
-            or (self._out is not None and (self._out.timers_cleared or self._out.children_consumed))
-            or (self.ended and not self._end_taken)
-        )
+        if self.cursor.new:
+            return True
+        out = self._out
+        if out is not None and (out.timers_cleared or out.children_consumed):
+            return True
+        return not self._end_taken and self.ended
 
     @property
     def out(self) -> Outputs:
@@ -172,15 +173,17 @@ class Machine:
     def take(self) -> Step:
         """Return all that changed since the last call, and forget it here."""
         base_seq, events = self.cursor.take()
-        if self.ended:
-            state, result, error = ending_of(self._task, self.leaving, self.cancellation)
-            if state != "continued":
-                self._end_children()
-        else:
-            state, result, error = ("suspended" if self.parked else "running"), None, None
-        out, self._out = self.out, None
-        self._end_taken = self.ended
-        return Step(base_seq, events, state, result, error, out)
+        if not self.ended:
+            out, self._out = self._out, None
+            return Step(
+                base_seq, events, "suspended" if self.parked else "running", None, None, out or Outputs()
+            )
+        state, result, error = ending_of(self._task, self.leaving, self.cancellation)
+        if state != "continued":
+            self._end_children()
+        out, self._out = self._out, None
+        self._end_taken = True
+        return Step(base_seq, events, state, result, error, out or Outputs())
 
     # -- arrivals: each returns whether the run took it
 
@@ -192,15 +195,18 @@ class Machine:
             self.inbox.keep(signal_id, name, value)
             return False
         self.cursor.see(at)
-        self.out.signals_consumed.append(signal_id)
+        self.out.signals_consumed = more(self.out.signals_consumed, signal_id)
         return self._arrive(SignalReceived(name, signal_id, value, self.cursor.at, seq))
 
     def complete(self, seq: int, attempt: int, value: bytes, at: int) -> bool:
         entry = self._awaiting(seq, attempt)
         if entry is None:
             return False
-        self.cursor.see(at)
-        return self._arrive(entry.completion(seq, value, self.cursor.at))
+        body = entry.completion(seq, value, self.cursor.see(at))
+        self.cursor.append(body)
+        entry.arrive(self, seq, body)
+        self._drain()
+        return True
 
     def fail(self, seq: int, attempt: int, failure: Failure, timed_out: bool, at: int) -> bool:
         entry = self._awaiting(seq, attempt)
@@ -226,7 +232,7 @@ class Machine:
         if self.ended or not timed:
             return False
         self.cursor.see(max(at, entry.when) if type(entry) is PendingTimer else at)
-        self.out.timers_cleared.append(seq)
+        self.out.timers_cleared = more(self.out.timers_cleared, seq)
         return self._arrive(TimerFired(seq, self.cursor.at))
 
     def child_ended(self, child_id: UUID, command: int, state: RunState, payload: bytes, at: int) -> bool:
@@ -238,7 +244,7 @@ class Machine:
         if child_id in self.children.ended:
             return False
         self.children.ended.add(child_id)
-        self.out.children_consumed.append(child_id)
+        self.out.children_consumed = more(self.out.children_consumed, child_id)
         if type(self.pending.get(command)) is not PendingChild:
             return False
         self.cursor.see(at)
@@ -271,7 +277,7 @@ class Machine:
         out = self.out
         kept = [timer for timer in out.timers_set if timer.seq != seq]
         if len(kept) == len(out.timers_set) and not self.cursor.replaying:
-            out.timers_cleared.append(seq)
+            out.timers_cleared = more(out.timers_cleared, seq)
         out.timers_set = kept
 
     # -- inside
@@ -279,9 +285,8 @@ class Machine:
     def _launch(self) -> None:
         """Begin the code, in its loop: restoring its arguments may run code of the user's."""
         try:
-            args, kwargs = cast(
-                "tuple[list[object], dict[str, object]]", payload.decode(self._args, path="args")
-            )
+            decoded: Any = payload.decode(self._args, path="args")
+            args, kwargs = decoded
             positional, named = self.workflow.signature.restore_arguments(args, kwargs)
             code = self.workflow.fn(*positional, **named)
         except BaseException as error:  # noqa: BLE001 - it is how the run ends
@@ -331,9 +336,9 @@ class Machine:
 
     def _awaiting(self, seq: int, attempt: int) -> PendingActivity | None:
         entry = self.pending.get(seq)
-        if isinstance(entry, PendingActivity) and entry.attempt == attempt and not self.ended:
-            return entry
-        return None
+        if not isinstance(entry, PendingActivity) or entry.attempt != attempt or self.ended:
+            return None
+        return entry
 
 
 async def _failing(error: BaseException) -> object:

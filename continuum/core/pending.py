@@ -31,32 +31,31 @@ class Pending(Protocol):
 class CommandFuture(Future[Any]):
     """What the code awaits. Cancelling it (``timeout``, ``TaskGroup``, ``task.cancel()``) withdraws the command."""
 
-    __slots__ = ("_machine", "_seq")
+    __slots__ = ("machine", "seq")
 
-    def __init__(self, machine: Machine, seq: int) -> None:
-        super().__init__(loop=machine.loop)
-        self._machine, self._seq = machine, seq
+    machine: Machine
+    seq: int
 
     def cancel(self, msg: Any | None = None) -> bool:
         if super().cancel(msg):
-            self._machine.withdraw(self._seq)
+            self.machine.withdraw(self.seq)
             return True
         return False
 
 
-def restored(restore: Restore, value: bytes, path: str) -> tuple[object, Exception | None]:
-    """Return the restored value of a payload, or the error that says why there is none."""
-    try:
-        return restore(payload.decode(value, path=path)), None
-    except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
-        return None, error
+def command_future(machine: Machine, seq: int) -> CommandFuture:
+    """Return what the code awaits of this command."""
+    future = CommandFuture(loop=machine.loop)
+    future.machine, future.seq = machine, seq
+    return future
 
 
 def settle(future: Future[Any], restore: Restore, value: bytes, path: str) -> Future[Any]:
     """Return the future: it gives the awaiting code the restored value, or the error that says why there is none."""
-    result, error = restored(restore, value, path)
-    if error is None:
-        future.set_result(result)
-    else:
+    try:
+        result = restore(payload.decode(value, path=path))
+    except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
         future.set_exception(error)
+    else:
+        future.set_result(result)
     return future

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -12,6 +13,16 @@ from continuum.model.run import RunSeed, RunState
 
 if TYPE_CHECKING:
     from continuum.core.call import ActivityCall
+
+
+T = TypeVar("T")
+
+
+class _Nothing(list[Any]):
+    """An empty list that all may share, because nobody appends to it: see `more`."""
+
+
+_NOTHING = _Nothing()
 
 
 class Crew:
@@ -63,14 +74,35 @@ class Outputs(msgspec.Struct):
     seqs of ``ChildStarted`` (C6). ``successor`` comes with the state ``continued``."""
 
     dispatches: list[Dispatch] = []
-    abandoned: list[tuple[int, int]] = []
-    timers_set: list[TimerSet] = []
-    timers_cleared: list[int] = []
-    signals_consumed: list[int] = []
-    children_started: list[RunSeed] = []
-    children_consumed: list[UUID] = []
-    children_cancelled: list[int] = []
+    abandoned: Sequence[tuple[int, int]] = _NOTHING
+    timers_set: Sequence[TimerSet] = _NOTHING
+    timers_cleared: Sequence[int] = _NOTHING
+    signals_consumed: Sequence[int] = _NOTHING
+    children_started: Sequence[RunSeed] = _NOTHING
+    children_consumed: Sequence[UUID] = _NOTHING
+    children_cancelled: Sequence[int] = _NOTHING
     successor: RunSeed | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """True if it lets attempts out, and nothing else."""
+        return not (
+            self.timers_set
+            or self.timers_cleared
+            or self.signals_consumed
+            or self.children_started
+            or self.children_consumed
+            or self.children_cancelled
+            or self.successor
+        )
+
+
+def more(items: Sequence[T], item: T) -> Sequence[T]:
+    """Return ``items`` with one more, for outputs: most steps have none of most kinds, and make no list for them."""
+    if type(items) is list:
+        items.append(item)
+        return items
+    return [*items, item]
 
 
 class Step(msgspec.Struct):

@@ -281,6 +281,12 @@ def to_row(seq: int, body: EventBody) -> EventRow:
     return EventRow(seq, KIND_OF[type(body)], _encode(body))
 
 
+def to_rows(base: int, bodies: Sequence[EventBody]) -> list[EventRow]:
+    """Return ``bodies`` as the rows after the row number ``base``."""
+    encode, kinds = _encode, KIND_OF
+    return [EventRow(seq, kinds[type(body)], encode(body)) for seq, body in enumerate(bodies, base + 1)]
+
+
 def known_kinds(rows: Sequence[EventRow]) -> bytes:
     """Return the kinds of these rows, a byte each.
 

@@ -13,7 +13,7 @@ for good messages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 
 import msgspec
@@ -41,6 +41,8 @@ _IS_SCALAR = bytes(
     for first in range(256)
 )  # fmt: skip
 _scalar = msgspec.msgpack.Decoder().decode
+_SCALARS = frozenset({int, str, bool, float, type(None)})
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def encode(value: object, *, limit_bytes: int = LIMIT_BYTES, path: str = "value") -> bytes:
@@ -51,6 +53,8 @@ def encode(value: object, *, limit_bytes: int = LIMIT_BYTES, path: str = "value"
     Raises:
         PayloadError: something in the value cannot be a payload; names the place, beginning at ``path``.
     """
+    if type(value) in _SCALARS and (scalar := _plainly(value, limit_bytes)) is not None:
+        return scalar
     try:
         encoder = _FREE[0].pop()
     except IndexError:
@@ -66,6 +70,28 @@ def encode(value: object, *, limit_bytes: int = LIMIT_BYTES, path: str = "value"
         raise too_large(f"{len(data):,} bytes", limit_bytes, path)
     _give_back(encoder, len(data))
     return data
+
+
+def encode_arguments(args: tuple[object, ...], kwargs: Mapping[str, object], *, path: str) -> bytes:
+    """The payload of a call's arguments, ``[args, kwargs]``.
+
+    Raises:
+        PayloadError: an argument cannot be a payload.
+    """
+    if not kwargs and _SCALARS.issuperset(map(type, args)):
+        data = _plainly((args, kwargs), LIMIT_BYTES)
+        if data is not None:
+            return data
+    return encode([list(args), dict(kwargs)], path=path)
+
+
+def _plainly(value: object, limit_bytes: int) -> bytes | None:
+    """The payload of scalars; None for what the long way has to refuse, or to make an extension of."""
+    try:
+        data = _encode(value)
+    except (OverflowError, UnicodeError):  # an integer beyond 64 bits, half of a surrogate pair
+        return None
+    return data if len(data) <= limit_bytes else None
 
 
 def decode(data: bytes, *, path: str = "value") -> object:

@@ -116,6 +116,8 @@ class SignatureRestorer:
             PayloadError: it does not fit; the path begins with ``result``.
         """
         restorers = self._restorers or self._resolve()
+        if type(value) is self.plain_result:
+            return value
         try:
             return restorers.result(value)
         except Mismatch as fault:

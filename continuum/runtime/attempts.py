@@ -26,6 +26,7 @@ from continuum.errors import PayloadError
 from continuum.model.events import Failure
 from continuum.model.retry import ATTEMPTS_EXHAUSTED, WORKER_DIED, type_name
 from continuum.ports.journal import KeptResult, ResultKey, TaskOutcome
+from continuum.runtime.commits import Commits
 from continuum.runtime.live import LiveRun, execute_of
 from continuum.runtime.placement import Placement
 from continuum.runtime.results import Results
@@ -39,22 +40,23 @@ _LOST = Failure(WORKER_DIED, "the worker process died during this attempt")
 
 
 class Attempts:
-    """``touch(run)`` is called when a run changed, ``look(run)`` when it may have another owner; ``now_us()`` is the
-    database's time."""
+    """``commits`` hears of runs that changed; ``look(run)`` is called when one may have another owner; ``now_us()`` is
+    the database's time."""
 
     def __init__(
         self,
         ports: Ports,
         runs: dict[bytes, LiveRun],
         crew: Crew,
-        touch: Callable[[LiveRun], None],
+        commits: Commits,
         now_us: Callable[[], int],
         results: Results,
         look: Callable[[LiveRun], None],
     ) -> None:
         self._results, self._look = results, look
         self._keeping: set[Key] = set()
-        self._ports, self._runs, self._crew, self._touch, self._now_us = ports, runs, crew, touch, now_us
+        self._ports, self._runs, self._crew, self._now_us = ports, runs, crew, now_us
+        self._touch, self._changed = commits.touch, commits.changed
         self.placement = Placement(ports.post)
         self._delayed: list[tuple[float, int, LiveRun, Dispatch]] = []
         self._count = 0
@@ -68,10 +70,10 @@ class Attempts:
 
     def let_out(self, run: LiveRun, dispatch: Dispatch) -> None:
         """The attempt is durable: it may run, after its back-off."""
-        now = self._ports.clock.monotonic()
         if dispatch.delay_s > 0:
             self._count += 1
-            heapq.heappush(self._delayed, (now + dispatch.delay_s, self._count, run, dispatch))
+            due = self._ports.clock.monotonic() + dispatch.delay_s
+            heapq.heappush(self._delayed, (due, self._count, run, dispatch))
         else:
             self._begin(run, dispatch)
 
@@ -139,18 +141,17 @@ class Attempts:
     # -- back
 
     def finished(self, worker: Peer, message: Finished) -> None:
-        key = message.key
+        key = (message.run, message.seq, message.attempt)
         self.placement.finished(key)
         run = self._runs.get(message.run)
         if run is None:
             self._disowned[worker].append(key)
         elif key not in run.unsettled:
-            outcome = outcome_of(message)
-            if message.ok and self._keeps(run, outcome):
-                self._keep(run, outcome, worker)
-            elif self._apply(run, outcome, message.retryable):
+            if message.ok and self._keeps(run, message):
+                self._keep(run, outcome_of(message), worker)
+            elif self._apply(run, message, message.retryable):
                 run.hold(key, worker)
-                self._touch(run)
+                self._changed(run)
             else:
                 self._settled[worker].append(key)
 
@@ -162,10 +163,11 @@ class Attempts:
                 run.beats = run.beats or {}
                 run.beats[key[1:]] = details
 
-    def _keeps(self, run: LiveRun, outcome: TaskOutcome) -> bool:
+    def _keeps(self, run: LiveRun, outcome: TaskOutcome | Finished) -> bool:
         """True if this is a value that the run waits for, and that is to be kept under a key of the user's."""
-        has_key = run.machine.idempotency_key(outcome.seq) is not None
-        return has_key and outcome.ok and _waits(run, outcome.seq, outcome.attempt)
+        if run.machine.idempotency_key(outcome.seq) is None:
+            return False
+        return outcome.ok and _waits(run, outcome.seq, outcome.attempt)
 
     def _keep(self, run: LiveRun, outcome: TaskOutcome, worker: Peer | None) -> None:
         """Keep the result, and let the run take what is kept then. ``worker`` holds it until this is committed."""
@@ -233,12 +235,12 @@ class Attempts:
         if worker is not None:
             self._abandoned[worker].append(key)
 
-    def _apply(self, run: LiveRun, outcome: TaskOutcome, retryable: bool) -> bool:
-        seq, attempt, now_us = outcome.seq, outcome.attempt, self._now_us()
+    def _apply(self, run: LiveRun, outcome: TaskOutcome | Finished, retryable: bool) -> bool:
+        seq, attempt = outcome.seq, outcome.attempt
         if outcome.ok:
             if run.beats:
                 run.beats.pop((seq, attempt), None)
-            return run.machine.complete(seq, attempt, outcome.payload, now_us)
+            return run.machine.complete(seq, attempt, outcome.payload, self._now_us())
         if not _waits(run, seq, attempt):
             return False
         if outcome.details:

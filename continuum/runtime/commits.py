@@ -47,6 +47,11 @@ class Commits:
         if not run.committing and run.dirty:
             self._dirty[run.id] = run
 
+    def changed(self, run: LiveRun) -> None:
+        """As `touch`, of a run that certainly has changed."""
+        if not run.committing:
+            self._dirty[run.id] = run
+
     def forget(self, run: LiveRun) -> None:
         """The run is not ours any more: nothing of it is written."""
         if self._dirty.get(run.id) is run:
@@ -76,8 +81,9 @@ class Commits:
             return
         batch = [flight.commit for flight in flights]
         announce = self._groups == 0 and len(batch) <= ANNOUNCED_MAX
-        for flight in flights:
-            flight.announced = announce
+        if announce:
+            for flight in flights:
+                flight.announced = True
         self._groups += 1
         self._asking.ask(
             Lane.COMMIT,
@@ -87,6 +93,7 @@ class Commits:
 
     def _done(self, flights: list[Flight], written: set[UUID]) -> None:
         self._groups -= 1
+        all_written, settle = len(written) == len(flights), self._settle
         for flight in flights:
             flight.run.committing = False
-            self._settle(flight, flight.commit.run_id in written)
+            settle(flight, all_written or flight.commit.run_id in written)

@@ -19,10 +19,11 @@ from typing import Any
 
 from continuum.core.definitions import Workflow
 from continuum.core.recorded import recorded_of
-from continuum.core.step import Crew
+from continuum.core.step import Crew, Dispatch
 from continuum.errors import JournalError, ReplayDriftError
 from continuum.model.ids import Owner
-from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release
+from continuum.model.run import LIVE_STATES
+from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release, RunCommit
 from continuum.ports.offload import Completion, Lane, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
@@ -81,8 +82,8 @@ class Engine:
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._results = Results(self._asking)
-        touch, look, now_us = self._commits.touch, self._reading.want, self._ownership.now_us
-        self._attempts = Attempts(ports, self._runs, self._crew, touch, now_us, self._results, look)
+        look, now_us = self._reading.want, self._ownership.now_us
+        self._attempts = Attempts(ports, self._runs, self._crew, self._commits, now_us, self._results, look)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
         self._outgoing = Outgoing(ports, str(owner))
@@ -251,7 +252,7 @@ class Engine:
     # -- arrivals
 
     def _on_finished(self, worker: Peer, message: Finished) -> None:
-        if message.run in self._loading:
+        if message.run not in self._runs and message.run in self._loading:
             self._held.setdefault(message.run, []).append((worker, message))
         else:
             self._attempts.finished(worker, message)
@@ -296,34 +297,41 @@ class Engine:
     # -- after a commit
 
     def _settle(self, flight: Flight, written: bool) -> None:
-        run = flight.run
+        run, commit, out = flight.run, flight.commit, flight.step.out
         if not written:
-            self._kin.refused(flight.commit)
+            self._kin.refused(commit)
             self._not_written(run)
             return
-        self._kin.committed(run, flight.commit)
-        self._attempts.settle(run, flight.settled)
+        ended = commit.state not in LIVE_STATES
+        if ended or commit.children_started:
+            self._kin.committed(run, commit)
+        if flight.settled:
+            self._attempts.settle(run, flight.settled)
         if self._runs.get(run.id) is not run:
             return  # another lease of this run has come since
-        for seq, attempt in flight.step.out.abandoned:
+        for seq, attempt in out.abandoned:
             self._attempts.abandon(run, seq, attempt)
-        if flight.commit.state not in ("running", "suspended"):
+        if ended:
             if not flight.announced:
                 self._outgoing.ended(run.id)
             self._forget(run)
             return
-        for dispatch in flight.step.out.dispatches:
-            if run.machine.attempt(dispatch.seq) is not None:
-                self._attempts.let_out(run, dispatch)
-        for timer in flight.commit.timers_set:
-            self._outgoing.timer_set(run.id, timer, self._ownership.now_us())
-        if flight.commit.tasks_set:
-            self._outgoing.tasks_set()
-        self._snapshots.consider(run, flight.commit.base_seq + len(flight.commit.events))
+        self._let_out(run, commit, out.dispatches)
+        self._snapshots.consider(run, commit.base_seq + len(commit.events))
         if self._limits.always_replay and not run.dirty and not run.unsettled:
             self._reload(run)
         else:
             self._touch(run)
+
+    def _let_out(self, run: LiveRun, commit: RunCommit, dispatches: Sequence[Dispatch]) -> None:
+        """What the commit made durable may be seen outside now (R8)."""
+        for dispatch in dispatches:
+            if dispatch.seq in run.machine.pending:
+                self._attempts.let_out(run, dispatch)
+        for timer in commit.timers_set:
+            self._outgoing.timer_set(run.id, timer, self._ownership.now_us())
+        if commit.tasks_set:
+            self._outgoing.tasks_set()
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
         """What the run did cannot be written: park it, with the reason, and let its neighbours go on."""

@@ -42,7 +42,7 @@ class Job:
 
     def __init__(self, task: Execute, definition: Activity[..., Any], ledger: Ledger) -> None:
         self.task, self.definition, self.ledger = task, definition, ledger
-        self.key = task.key
+        self.key = (task.run, task.seq, task.attempt)
         self.started_at = self.seen_at = 0.0
         self.details = b""
         self.ending: Outcome | None = None

@@ -81,7 +81,10 @@ class Placement:
     # -- attempts
 
     def add(self, execute: Execute, queue: str, now: float) -> None:
-        self._backlog.setdefault(queue, deque()).append(Waiting(execute, queue, now))
+        backlog = self._backlog.get(queue)
+        if backlog is None:
+            backlog = self._backlog[queue] = deque()
+        backlog.append(Waiting(execute, queue, now))
 
     def adopt(self, key: Key, peer: Peer) -> None:
         """The worker said that it holds this attempt."""
@@ -120,11 +123,11 @@ class Placement:
         """Send the backlog to workers with credit; return the attempts that should go into task rows."""
         spilled: list[Waiting] = []
         for queue, backlog in self._backlog.items():
-            while backlog and (line := self._best(queue)) is not None:
-                execute = backlog.popleft().execute
-                line.outstanding.add(execute.key)
-                self._where[execute.key] = line
-                self._post.send(line.peer, execute)
+            while backlog:
+                line, count = self._best(queue)
+                if line is None:
+                    break
+                self._hand_out(backlog, line, count)
             while backlog and (self.draining or now - backlog[0].since >= SPILL_AFTER_S):
                 spilled.append(backlog.popleft())
         return spilled
@@ -133,11 +136,24 @@ class Placement:
         """When the oldest attempt of the backlog must be spilled."""
         return min((b[0].since + SPILL_AFTER_S for b in self._backlog.values() if b), default=float("inf"))
 
-    def _best(self, queue: str) -> WorkerLine | None:
+    def _hand_out(self, backlog: deque[Waiting], line: WorkerLine, count: int) -> None:
+        executes = [backlog.popleft().execute for _ in range(min(count, len(backlog)))]
+        for execute in executes:
+            key = (execute.run, execute.seq, execute.attempt)
+            line.outstanding.add(key)
+            self._where[key] = line
+        self._post.send_all(line.peer, executes)
+
+    def _best(self, queue: str) -> tuple[WorkerLine | None, int]:
+        """Return the worker with the most credit, and how many attempts it may have before another one has as much."""
         best: WorkerLine | None = None
-        credit = 0
+        most = second = 0
         if not self.draining:
             for line in self._lines.values():
-                if line.credit > credit and queue in line.queues:
-                    best, credit = line, line.credit
-        return best
+                if queue in line.queues:
+                    credit = line.credit
+                    if credit > most:
+                        best, most, second = line, credit, most
+                    elif credit > second:
+                        second = credit
+        return best, max(most - second, 1)

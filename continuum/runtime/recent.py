@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
-    """The last ``size`` keys that were put, with their values; putting a key again makes it the youngest."""
+class Recent(dict[K, V]):
+    """The last ``size`` keys that were `put`, with their values; putting a key again makes it the youngest. A dict in
+    all else: every attempt is looked up here."""
 
     def __init__(self, size: int) -> None:
+        super().__init__()
         self._size = size
-        self._values: dict[K, V] = {}
-
-    def __contains__(self, key: K) -> bool:
-        return key in self._values
-
-    def __len__(self) -> int:
-        return len(self._values)
 
     def put(self, key: K, value: V) -> None:
-        self._values.pop(key, None)
-        self._values[key] = value
-        if len(self._values) > self._size:
-            del self._values[next(iter(self._values))]
-
-    def get(self, key: K, default: V) -> V:
-        return self._values.get(key, default)
-
-    def discard(self, key: K) -> None:
-        self._values.pop(key, None)
+        self.pop(key, None)
+        self[key] = value
+        if len(self) > self._size:
+            del self[next(iter(self))]

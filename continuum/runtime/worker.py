@@ -103,8 +103,7 @@ class Worker:
                 case Execute():
                     self._execute(sender, message)
                 case Settled(keys):
-                    for key in keys:
-                        self._forget(key)
+                    self._settled(keys)
                 case Recover(keys):
                     self._recover(sender, keys)
                 case Disowned(keys):
@@ -170,17 +169,25 @@ class Worker:
         return self._executor.worn_out
 
     def _execute(self, sender: Peer, task: Execute) -> None:
-        key = task.key
+        key = (task.run, task.seq, task.attempt)
         if key in self._held or self._refused.get(key, sender) != sender:
             return
         if key in self._stored:
             self._post.send(sender, Recovered([], [], [key]))
             return
-        self._refused.discard(key)
+        self._refused.pop(key, None)
         held = self._held[key] = _Held(sender)
         self._open += 1
         self._open_claimed += held.claimed
         self._executor.start(task)
+
+    def _settled(self, keys: Sequence[Key]) -> None:
+        for key in keys:
+            held = self._held.get(key)
+            if held is not None and held.result is not None and not self._ownerless:
+                del self._held[key]  # as nearly all are
+            else:
+                self._forget(key)
 
     def _forget(self, key: Key) -> None:
         held = self._held.pop(key, None)
@@ -249,8 +256,11 @@ class Worker:
 
     def _collect(self) -> None:
         finished = self._executor.finished()
+        if not finished:
+            return
+        results: dict[Peer, list[Finished]] = {}
         for result in finished:
-            key = result.key
+            key = (result.run, result.seq, result.attempt)
             held = self._held.get(key)
             if held is None or held.result is not None:
                 continue  # settled or abandoned while it ran
@@ -258,8 +268,12 @@ class Worker:
             self._close(held)
             if key in self._ownerless:
                 self._store_at = min(self._store_at, held.store_at)
+            elif held.requester in results:
+                results[held.requester].append(result)
             else:
-                self._post.send(held.requester, result)
+                results[held.requester] = [result]
+        for requester, of_requester in results.items():
+            self._post.send_all(requester, of_requester)
         self._window.completed(len(finished))
 
     def _write(self) -> None:

@@ -79,10 +79,14 @@ class Post:
 
     def send(self, to: Peer, message: Message) -> None:
         """Queue ``message`` for that incarnation; it leaves with the next ``flush``."""
+        self.send_all(to, (message,))
+
+    def send_all(self, to: Peer, messages: Iterable[Message]) -> None:
+        """Queue ``messages`` for that incarnation; they leave with the next ``flush``."""
         if to in self._dead:
             return
         line = self._line(to)
-        line.outbox.append(message)
+        line.outbox += messages
         self._dirty[to] = line
 
     def hint(self, to: str, message: Message) -> None:
@@ -119,9 +123,7 @@ class Post:
         now = self._clock.monotonic()
         for name, messages in self._hints.items():
             for part in _parts(messages):
-                self._transport.send(
-                    name, encode_parcel(Parcel(VERSION, self.name, self.incarnation, "", 0, [], part))
-                )
+                self._hint_part(name, part)
         self._hints.clear()
         waiting: dict[Peer, _Line] = {}
         for peer, line in self._dirty.items():
@@ -130,7 +132,7 @@ class Post:
                 for part in _parts(outbox):
                     self._send_part(peer, line, part, now)
             if line.acks and now >= line.ack_at:
-                self._send_parcel(peer, line, 0, [])
+                self._send_part(peer, line, [], now)
             if now >= line.resend_at:
                 self._resend(peer, line, now)
             if line.unacked or line.acks or line.outbox:
@@ -172,33 +174,46 @@ class Post:
                 sent.resend_at = now + sent.delay_s
             line.resend_at = min(line.resend_at, sent.resend_at)
 
+    def _hint_part(self, name: str, part: list[Message]) -> None:
+        data = encode_parcel(Parcel(VERSION, self.name, self.incarnation, "", 0, [], part))
+        if _is_too_large(data, part):
+            for half in _halves(part):
+                self._hint_part(name, half)
+        else:
+            self._transport.send(name, data)
+
     def _send_part(self, peer: Peer, line: _Line, part: list[Message], now: float) -> None:
-        number = 0
-        if any(type(message) in RELIABLE for message in part):
-            number, line.next_number = line.next_number, line.next_number + 1
-        data = self._send_parcel(peer, line, number, part)
+        number = line.next_number if any(type(message) in RELIABLE for message in part) else 0
+        data = self._parcel(peer, line, number, part)
+        if _is_too_large(data, part):
+            for half in _halves(part):
+                self._send_part(peer, line, half, now)
+            return
         if number:
+            line.next_number += 1
             line.unacked[number] = _Sent(data, part, now + RESEND_S)
             line.resend_at = min(line.resend_at, now + RESEND_S)
-
-    def _send_parcel(self, peer: Peer, line: _Line, number: int, part: list[Message]) -> bytes:
-        acks, line.acks = line.acks, []
-        data = encode_parcel(
-            Parcel(VERSION, self.name, self.incarnation, peer.incarnation, number, acks, part)
-        )
+        line.acks = []
         self._transport.send(peer.name, data)
-        return data
+
+    def _parcel(self, peer: Peer, line: _Line, number: int, part: list[Message]) -> bytes:
+        return encode_parcel(
+            Parcel(VERSION, self.name, self.incarnation, peer.incarnation, number, line.acks, part)
+        )
 
 
 def _parts(messages: list[Message]) -> Iterable[list[Message]]:
-    """Cut into parcels of bounded number and size; a message that is larger goes alone."""
-    part: list[Message] = []
-    size = 0
-    for message in messages:
-        size += len(getattr(message, "args", b"")) + len(getattr(message, "payload", b""))
-        if part and (len(part) >= PARCEL_MESSAGES_MAX or size > PARCEL_BYTES_MAX):
-            yield part
-            part, size = [], 0
-        part.append(message)
-    if part:
-        yield part
+    """Cut into parcels of a bounded number."""
+    for start in range(0, len(messages), PARCEL_MESSAGES_MAX):
+        yield messages[start : start + PARCEL_MESSAGES_MAX]
+
+
+def _is_too_large(data: bytes, part: list[Message]) -> bool:
+    """True for a parcel that is to be cut: found out when it is made, because nearly all are small. A message that is
+    larger goes alone."""
+    return len(data) > PARCEL_BYTES_MAX and len(part) > 1
+
+
+def _halves(part: list[Message]) -> tuple[list[Message], list[Message]]:
+    middle = len(part) // 2
+    return part[:middle], part[middle:]

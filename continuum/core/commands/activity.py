@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from continuum.core.cursor import NOT_GIVEN
 from continuum.core.failure import activity_error
 from continuum.core.options import checked_name
-from continuum.core.pending import CommandFuture, Restore, settle
+from continuum.core.pending import CommandFuture, Restore, command_future, settle
 from continuum.core.site import place_text
-from continuum.core.step import Dispatch
+from continuum.core.step import Dispatch, more
 from continuum.model.events import (
     ActivityCompleted,
     ActivityFailed,
@@ -62,7 +62,7 @@ class PendingActivity:
         return ActivityFailed(seq, failure, self.attempt, at, timed_out)
 
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
-        if isinstance(body, ActivityCompleted):
+        if type(body) is ActivityCompleted:
             del machine.pending[seq]
             settle(self.future, _restoring(machine, seq, self.call), body.value, "result")
         elif isinstance(body, ActivityFailed):
@@ -75,7 +75,7 @@ class PendingActivity:
         return True
 
     def withdrawn(self, machine: Machine, seq: int) -> None:
-        machine.out.abandoned.append((seq, self.attempt))
+        machine.out.abandoned = more(machine.out.abandoned, (seq, self.attempt))
         machine.out.dispatches = [d for d in machine.out.dispatches if d.seq != seq]
 
 
@@ -114,11 +114,11 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Steps:
 
 
 def _begin(machine: Machine, call: ActivityCall[Any], args: bytes) -> Future[Any]:
-    key, crew = idempotency_key(call), machine.crew.text
-    machine.cursor.append(ActivityScheduled(call.name, args, place_text(call.place), crew))
-    entry = _pend(machine, call, args, key, crew)
-    machine.out.dispatches.append(entry.dispatch(machine.cursor.seq))
-    return entry.future
+    key = None if call.policy.idempotency_key is None else idempotency_key(call)
+    cursor, crew = machine.cursor, machine.crew.text
+    cursor.append(ActivityScheduled(call.target.name, args, place_text(call.place), crew))
+    machine.out.dispatches.append(Dispatch(cursor.seq, 1, call, args, key))
+    return _pend(machine, call, args, key, crew).future
 
 
 def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivityScheduled) -> Steps:
@@ -136,7 +136,7 @@ def _pend(
     machine: Machine, call: ActivityCall[Any], args: bytes, key: str | None, crew: str
 ) -> PendingActivity:
     seq = machine.cursor.seq
-    entry = machine.pending[seq] = PendingActivity(call, args, key, CommandFuture(machine, seq), crew)
+    entry = machine.pending[seq] = PendingActivity(call, args, key, command_future(machine, seq), crew)
     return entry
 
 

@@ -18,8 +18,9 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-from continuum.core.pending import CommandFuture, Restore, settle
+from continuum.core.pending import Restore, command_future, settle
 from continuum.core.site import place_text
+from continuum.core.step import more
 from continuum.errors import ChildError, ConfigurationError, RunExistsError
 from continuum.model import payload
 from continuum.model.events import (
@@ -82,7 +83,7 @@ class PendingChild:
         kept = [seed for seed in out.children_started if seed.parent_command != seq]
         was_started = len(kept) == len(out.children_started)
         if was_started and seq > machine.cancelled_at and not machine.cursor.replaying:
-            out.children_cancelled.append(seq)
+            out.children_cancelled = more(out.children_cancelled, seq)
         out.children_started = kept
 
     def _error(self, state: str, reason: str) -> ChildError:
@@ -154,7 +155,7 @@ def _start(machine: Machine, call: WorkflowCall[Any], name: str | None, attached
     recorded = cursor.expected()
     if recorded is None:
         cursor.append(ChildStarted(call.name, run_id.bytes, digest, attached, site))
-        machine.out.children_started.append(_seed(machine, call, run_id, args))
+        machine.out.children_started = more(machine.out.children_started, _seed(machine, call, run_id, args))
     elif type(recorded) is ChildStarted and recorded.workflow == call.name:
         if recorded.args_hash != digest:
             cursor.drifted(f"child {call.name}", f"{site}, with other arguments")
@@ -166,7 +167,7 @@ def _start(machine: Machine, call: WorkflowCall[Any], name: str | None, attached
     if name is not None:
         children.names.add(name)
     seq = cursor.seq
-    end = CommandFuture(machine, seq) if attached else machine.loop.create_future()
+    end = command_future(machine, seq) if attached else machine.loop.create_future()
     restore = identity if call.target is None else call.target.signature.restore_result
     child = machine.pending[seq] = PendingChild(run_id, call.name, restore, end, attached)
     return child

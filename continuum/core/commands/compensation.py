@@ -6,7 +6,7 @@ from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
 from continuum.core.commands.activity import PendingActivity
-from continuum.core.pending import CommandFuture
+from continuum.core.pending import command_future
 from continuum.core.site import place_text
 from continuum.model.events import (
     ActivityRetried,
@@ -57,7 +57,7 @@ def run_compensation(machine: Machine, undo: Undo) -> Future[Any]:
     else:
         cursor.drifted(f"compensation {call.name}", site)
     seq = cursor.seq
-    future = CommandFuture(machine, seq)
+    future = command_future(machine, seq)
     entry = PendingCompensation(call, args, undo.key, future, crew)
     machine.pending[seq] = entry
     if recorded is None:

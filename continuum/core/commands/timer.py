@@ -9,7 +9,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from continuum.core.site import site_text, user_site
-from continuum.core.step import TimerSet
+from continuum.core.step import TimerSet, more
 from continuum.model.events import EventBody, TimerFired, TimerStarted
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def start_timer(
     delay_s = None if delay_s is None else round(delay_s, 6)
     if recorded is None:
         cursor.append(TimerStarted(delay_s, until, site))
-        machine.out.timers_set.append(TimerSet(cursor.seq, delay_s, until))
+        machine.out.timers_set = more(machine.out.timers_set, TimerSet(cursor.seq, delay_s, until))
     elif type(recorded) is TimerStarted:
         cursor.accept()
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
-from continuum.core.pending import CommandFuture, Restore, settle
+from continuum.core.pending import CommandFuture, Restore, command_future, settle
 from continuum.core.site import site_text, user_site
-from continuum.core.step import TimerSet
+from continuum.core.step import TimerSet, more
 from continuum.model.events import EventBody, SignalAwaited, SignalReceived, TimerFired
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
         if early is not None:
             signal_id, value = early
             cursor.append(SignalReceived(name, signal_id, value, cursor.at, 0, site))
-            machine.out.signals_consumed.append(signal_id)
+            machine.out.signals_consumed = more(machine.out.signals_consumed, signal_id)
             return settle(machine.loop.create_future(), restore, value, name)
         cursor.append(SignalAwaited(name, timeout_s, site))
         if timeout_s is not None:
-            machine.out.timers_set.append(TimerSet(cursor.seq, timeout_s, None))
+            machine.out.timers_set = more(machine.out.timers_set, TimerSet(cursor.seq, timeout_s, None))
     elif type(recorded) is SignalReceived and recorded.command == 0 and recorded.name == name:
         cursor.accept()
         machine.inbox.learn(recorded.signal_id)
@@ -71,7 +71,7 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
     else:
         cursor.drifted(f"wait for signal {name}", site)
     seq = cursor.seq
-    future = CommandFuture(machine, seq)
+    future = command_future(machine, seq)
     machine.pending[seq] = PendingWait(name, restore, future, timeout_s is not None)
     machine.inbox.add_wait(name, seq)
     return future
