@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 
+from continuum.core.waits import Waits
 
-class Inbox:
+
+class Inbox(Waits):
     """Signals keep the order in which they came, per name; waits the order in which they were issued."""
 
-    __slots__ = ("_kept", "_known", "_waits")
+    __slots__ = ("_kept", "_known")
 
     def __init__(self) -> None:
+        super().__init__()
         self._kept: dict[str, deque[tuple[int, bytes]]] | None = None
-        self._waits: dict[str, list[int]] | None = None
         self._known: set[int] | None = None
 
     def learn(self, signal_id: int) -> bool:
@@ -32,30 +34,8 @@ class Inbox:
 
     def take(self, name: str) -> tuple[int, bytes] | None:
         """Return (id, payload) of the oldest signal of that name, if one came before."""
-        kept = self._kept.get(name) if self._kept else None
+        kept = self._kept.get(name) if self._kept is not None else None
         return kept.popleft() if kept else None
 
     def unread(self) -> tuple[int, ...]:
         return tuple(signal_id for kept in (self._kept or {}).values() for signal_id, _ in kept)
-
-    def first_wait(self, name: str) -> int | None:
-        """Return the command that the next signal of that name answers."""
-        waits = self._waits.get(name) if self._waits else None
-        return waits[0] if waits else None
-
-    def add_wait(self, name: str, seq: int) -> None:
-        if self._waits is None:
-            self._waits = {}
-        self._waits.setdefault(name, []).append(seq)
-
-    def end_wait(self, name: str, seq: int) -> None:
-        assert self._waits is not None, "it was added"
-        waits = self._waits[name]
-        waits.remove(seq)
-        if not waits:
-            del self._waits[name]
-            self._waits = self._waits or None
-
-    @property
-    def awaited(self) -> bool:
-        return self._waits is not None

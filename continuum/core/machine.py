@@ -56,6 +56,7 @@ class Machine:
         "_args",
         "_end_taken",
         "_out",
+        "_rollback",
         "_task",
         "cancellation",
         "cancelled_at",
@@ -68,7 +69,6 @@ class Machine:
         "loop",
         "pending",
         "random",
-        "rollback",
         "workflow",
     )
 
@@ -80,7 +80,7 @@ class Machine:
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # asyncio asks for less than typeshed
         self.pending: dict[int, Pending] = {}
         self.inbox = Inbox()
-        self.rollback = Rollback()
+        self._rollback: Rollback | None = None
         self._out: Outputs | None = None
         self.random: Any = None  # made by the effect that wants it: a generator is 2.5 KB
         self.children: Children | None = None
@@ -143,6 +143,13 @@ class Machine:
         if self._out is None:
             self._out = Outputs()
         return self._out
+
+    @property
+    def rollback(self) -> Rollback:
+        """What the run would undo."""
+        if self._rollback is None:
+            self._rollback = Rollback()
+        return self._rollback
 
     @property
     def parked(self) -> bool:

@@ -47,7 +47,7 @@ class PendingWait:
 
 
 def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None) -> Future[Any]:
-    """The code waits for the next signal of that name: it awaits the coroutine of the effect, that calls this."""
+    """The code waits for the next signal of that name."""
     cursor = machine.cursor
     site = site_text(user_site(3))
     recorded = cursor.expected()
