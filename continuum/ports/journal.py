@@ -29,7 +29,7 @@ from continuum.model.events import EventRow
 from continuum.model.run import RunSeed, RunState
 
 
-class Lease(msgspec.Struct, frozen=True, array_like=True):
+class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
     run_id: UUID
     token: int
 

@@ -6,6 +6,7 @@ Thousands of them wait for days. So what few runs have at a time is made when th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
+from sys import intern
 
 import msgspec
 
@@ -200,11 +201,12 @@ class Flight(msgspec.Struct):
 
 
 def identity_of(claimed: ClaimedRun) -> RunIdentity:
-    same = claimed.correlation_id == claimed.run_id  # of most runs; one value is enough
+    # Of thousands of runs the same names, and of most runs one id twice: a value of each is enough.
+    same = claimed.correlation_id == claimed.run_id
     return RunIdentity(
         run_id=claimed.run_id,
-        workflow=claimed.workflow,
-        namespace=claimed.namespace,
+        workflow=intern(claimed.workflow),
+        namespace=intern(claimed.namespace),
         created_at=round(claimed.created_at * 1e6),
         correlation_id=claimed.run_id if same else claimed.correlation_id,
         parent_run_id=claimed.parent_run_id,

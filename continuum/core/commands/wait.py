@@ -49,7 +49,7 @@ class PendingWait:
 def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None) -> Future[Any]:
     """The code waits for the next signal of that name."""
     cursor = machine.cursor
-    site = site_text(user_site(3))
+    site = site_text(user_site())
     recorded = cursor.expected()
     if recorded is None:
         early = machine.inbox.take(name)
