@@ -1,13 +1,13 @@
 # Continuum. `make` lists what it can do; everything runs in .venv, which `make env` makes from requirements.lock.
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint fmt bench rules lock clean
+.PHONY: help env demo test test-long lint fmt bench bench-smoke rules lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.complete
 ARGS ?=
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
 env: $(STAMP)  ## the environment: locked dependencies and this project, in .venv
 
@@ -21,6 +21,9 @@ demo: env  ## a node, a small shop, and a kill -9 in the middle of it
 test: env  ## every test; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
+test-long: env  ## what takes minutes: hosts that are frozen, cut apart and restarted under load
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m long $(ARGS)
+
 lint: env  ## ruff, mypy --strict and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,8 +34,11 @@ fmt: env  ## formats the code and mends what ruff can mend
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-bench: env  ## measures the hot path against its limit
+bench: env  ## measures every figure of the README; ARGS=--publish writes them there, ARGS=--quick is a glance
 	$(BIN)/python -m bench $(ARGS)
+
+bench-smoke: env  ## half a minute: fails only if a ratio of speeds is not even half of what it should be
+	$(BIN)/python -m bench --smoke $(ARGS)
 
 rules: env  ## which rules of the semantics have no test
 	@if [ -x ../shared/tools/rules ]; then ../shared/tools/rules; \

@@ -33,7 +33,9 @@ from bench import (
     publish,
     replay,
     restart,
+    route,
     signals,
+    takeover,
     timers,
 )
 from bench.bed import ENGINES, INSTANCE, WORKERS, Bed, open_bed
@@ -59,6 +61,8 @@ MEASUREMENTS: dict[str, Callable[[Bed, Plan, Say], Section]] = {
     "restart": restart.measure,
     "parked": parked.measure,
     "growth": growth.measure,
+    "takeover": takeover.measure,
+    "route": route.measure,
 }
 
 

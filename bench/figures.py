@@ -72,7 +72,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def curve_of(values: Sequence[float]) -> Curve:
     """The percentiles of values, as points (percent, value); no higher ones than so many values can tell."""
-    told = [percent for percent in CURVE_PERCENTS if len(values) * (100 - percent) >= 100]
+    told = [percent for percent in CURVE_PERCENTS if round(len(values) * (100 - percent), 6) >= 100]
     return tuple((float(percent), percentile(values, percent)) for percent in told)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
-from continuum import Signal, activity, sleep_until, workflow
+from continuum import Retry, Signal, activity, activity_info, sleep_until, workflow
 
 STEPS = 10
 CHAIN_EVENTS = 2 * STEPS  # each step is scheduled and completed; begin and end of a run are in its row
@@ -56,3 +56,16 @@ async def fan_out(width: int) -> int:
 @workflow
 async def sleeps_until(moment: datetime) -> None:
     await sleep_until(moment)
+
+
+@activity(retry=Retry(max_attempts=2, initial=0.001))
+async def hold_once() -> int:
+    """The first attempt lasts until its worker dies, the second is done at once."""
+    if activity_info().attempt == 1:
+        await asyncio.sleep(3600)
+    return activity_info().attempt
+
+
+@workflow
+async def holds_once() -> int:
+    return await hold_once()

@@ -7,7 +7,7 @@ import time
 from bench.bed import Bed
 from bench.crowd import check, drive
 from bench.figures import Figure, Section, median_of, ratios
-from bench.fill import copy_run
+from bench.fill import copy_run, settle
 from bench.flows import CHAIN_EVENTS, STEPS, chain, count_up
 from bench.plan import BARS, Plan, Say
 
@@ -25,9 +25,13 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
         say(f"growth: {plan.growth_runs:,} runs, {events:,} events after {time.perf_counter() - began:.0f} s")
         for each in (full, empty):
             _round(each, "growth-warm-up", plan.warm_up_runs)
+            settle(each)  # both have statistics, and plans that were made with them
         for number in range(1, plan.growth_pairs + 1):
-            full_rates.append(_round(full, f"growth-{number}", plan.growth_chains))
-            empty_rates.append(_round(empty, f"growth-{number}", plan.growth_chains))
+            pair = ((full, full_rates), (empty, empty_rates))
+            for each, rates in (
+                pair if number % 2 else reversed(pair)
+            ):  # what the first leaves behind, the second pays
+                rates.append(_round(each, f"growth-{number}", plan.growth_chains))
             ratio = full_rates[-1] / empty_rates[-1]
             say(
                 f"growth {number}/{plan.growth_pairs}: {full_rates[-1]:,.0f} of {empty_rates[-1]:,.0f}, {ratio:.2f}"

@@ -11,7 +11,7 @@ from bench.flows import count_up
 from bench.plan import Plan, Say
 
 IN_FLIGHT = (1, 3, 10, 30, 100, 300, 1000, 3000)
-STEPS_MIN, STEPS_MAX = 10, 300
+STEPS_MIN, STEPS_MAX = 10, 150
 
 
 def measure(bed: Bed, plan: Plan, say: Say) -> Section:

@@ -25,7 +25,6 @@ from continuum.runtime.limits import EngineLimits
 LIVE_PART = 0.85  # of an engine's limit: a little below it gives back those that rested longest
 WARM_UP_RUNS = 2000
 GIVEN_BACK_S = 240.0
-CALM_S = 6.0  # after its start a node looks around
 LOOK_S = 1.0
 
 _HELD = sql.SQL("select count(*) from {schema}.continuum_runs where lease_owner is not null")
@@ -43,11 +42,10 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
         full.engines = 1
         settle(full)
         _ = full.node
-        time.sleep(CALM_S)
-        windows = [_idle(full, plan.parked_idle_s) for _ in range(plan.parked_idle_windows)]
-    percents, queries = [percent for percent, _ in windows], [rate for _, rate in windows]
+        time.sleep(plan.parked_calm_s)  # after its start a node looks around
+        percents, queries_per_s = _idle(full, plan)
     say(
-        f"parked: the idle node takes {median(percents):.2f} % of a core and asks {median(queries):.2f} queries/s"
+        f"parked: the idle node takes {median(percents):.2f} % of a core and asks {queries_per_s:.2f} queries/s"
     )
     how = (
         f"{held:,} runs that wait for a signal, live in {engines} engines; then a node with one engine, idle for"
@@ -57,7 +55,7 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
         Figure("kb_per_run", live_kb, bar=BARS["parked.kb_per_run"]),
         Figure("given_back_kb_per_run", given_back_kb),
         median_of("idle_cpu_percent", percents, BARS["parked.idle_cpu_percent"]),
-        median_of("idle_queries_per_s", queries, BARS["parked.idle_queries_per_s"]),
+        Figure("idle_queries_per_s", queries_per_s, bar=BARS["parked.idle_queries_per_s"]),
     )
     return Section("parked", how, figures)
 
@@ -87,11 +85,17 @@ def _memory(bed: Bed, plan: Plan, say: Say) -> tuple[float, int, float | None]:
     return live_kb, held, left_kb
 
 
-def _idle(bed: Bed, seconds: float) -> tuple[float, float]:
-    """Percent of a core that all processes of the node take, and the transactions that it asks for in a second."""
-    spent_s, asked, began = of_node(bed), bed.number(_TRANSACTIONS), time.perf_counter()
-    time.sleep(seconds)
+def _idle(bed: Bed, plan: Plan) -> tuple[list[float], float]:
+    """Percent of a core that all processes of the node take, window by window; the queries of a second in all of them.
+
+    A backend that rests tells of its last transactions up to ten seconds later, so that a single window says nothing.
+    """
+    percents: list[float] = []
+    asked, began = bed.number(_TRANSACTIONS), time.perf_counter()
+    for _ in range(plan.parked_idle_windows):
+        spent_s, since = of_node(bed), time.perf_counter()
+        time.sleep(plan.parked_idle_s)
+        percents.append((of_node(bed) - spent_s) / (time.perf_counter() - since) * 100)
     took_s = time.perf_counter() - began
     own = 1  # the question about them
-    asked_meanwhile = bed.number(_TRANSACTIONS) - asked - own
-    return (of_node(bed) - spent_s) / took_s * 100, max(asked_meanwhile, 0.0) / took_s
+    return percents, max(bed.number(_TRANSACTIONS) - asked - own, 0.0) / took_s

@@ -35,6 +35,9 @@ BARS: Final[Mapping[str, Bar]] = MappingProxyType(
         "engines.two_ratio": Bar(0.97),
         "engines.four_ratio": Bar(0.97),
         "growth.ratio": Bar(0.85),
+        "takeover.p50_s": Bar(1.0, at_most=True),
+        "takeover.all_s": Bar(3.0, at_most=True),
+        "route.p50_ms": Bar(5.0, at_most=True),
     }
 )
 
@@ -47,7 +50,7 @@ class Plan:
     name: str = "full"
     chain_runs: int = 4000
     chain_pairs: int = 7
-    load_steps: int = 20_000
+    load_steps: int = 10_000
     load_rounds: int = 3
     noop_runs: int = 3000
     noop_rounds: int = 5
@@ -63,6 +66,7 @@ class Plan:
     timer_lead_s: float = 10.0
     parked_runs: int = 100_000
     parked_until_evicted: bool = True
+    parked_calm_s: float = 6.0
     parked_idle_windows: int = 5
     parked_idle_s: float = 6.0
     suspended_runs: int = 100_000
@@ -73,6 +77,9 @@ class Plan:
     growth_runs: int = 1_000_000
     growth_chains: int = 2000
     growth_pairs: int = 7
+    takeover_runs: int = 1000
+    takeover_rounds: int = 5
+    route_wakes: int = 2000
     warm_up_runs: int = 500
     warm_up_latencies: int = 30
 
@@ -100,7 +107,7 @@ def quick(limit: Path) -> Plan:
         parked_runs=5000,
         parked_until_evicted=False,
         parked_idle_windows=3,
-        parked_idle_s=2.0,
+        parked_idle_s=4.0,
         suspended_runs=10_000,
         signalled_runs=1000,
         restart_rounds=2,
@@ -109,6 +116,9 @@ def quick(limit: Path) -> Plan:
         growth_runs=100_000,
         growth_chains=500,
         growth_pairs=3,
+        takeover_runs=200,
+        takeover_rounds=2,
+        route_wakes=300,
         warm_up_runs=200,
         warm_up_latencies=10,
     )
@@ -119,7 +129,7 @@ def smoke(limit: Path, patience: int = 1) -> Plan:
     return Plan(
         limit,
         name="smoke",
-        chain_runs=800,
+        chain_runs=1500,
         chain_pairs=3 * patience,
         replay_pairs=5,
         engines_runs=400,

@@ -13,6 +13,7 @@ Makes and drops the tables limit_runs and limit_events, and prints one line of J
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import multiprocessing
 import queue
@@ -21,9 +22,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Coroutine, Generator
+from contextvars import Context
 from dataclasses import dataclass, field
-from types import coroutine
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
@@ -31,7 +31,7 @@ import psycopg
 import zmq
 
 COMMITTERS, BATCH_RUNS, MESSAGE_CALLS = 2, 400, 100
-SCHEDULED, COMPLETED = 0, 1
+STARTED, SCHEDULED, COMPLETED, ENDED = range(4)
 
 _TABLES = """
 drop table if exists limit_events;
@@ -39,7 +39,9 @@ drop table if exists limit_runs;
 create table limit_runs (id uuid primary key, state text not null, token bigint not null, last_seq bigint not null,
     result bytea) with (fillfactor = 70);
 create table limit_events (run_id uuid not null, seq bigint not null, kind smallint not null, payload bytea not null,
-    inserted_at timestamptz not null default now(), primary key (run_id, seq, inserted_at));
+    inserted_at timestamptz not null default now(), primary key (run_id, seq, inserted_at))
+    partition by range (inserted_at);
+create table limit_events_default partition of limit_events default;
 """
 _INSERT = """
 insert into limit_runs (id, state, token, last_seq) select id, 'running', 1, 0 from unnest(%(ids)b::uuid[]) as new (id)
@@ -63,41 +65,75 @@ written as (
 )
 select count(*) from live
 """
-Call = tuple[bytes, int]
+Call = tuple[bytes, str, int]
 Event = tuple[int, int, bytes]
 
 
-@coroutine
-def _step(value: int) -> Generator[int, int, int]:
-    return (yield value)
+class Loop(asyncio.AbstractEventLoop):
+    """As much of a loop as tasks and futures ask for."""
 
+    def __init__(self) -> None:
+        self._ready: deque[asyncio.Handle] = deque()
 
-async def _chain(steps: int) -> int:
-    value = 0
-    for _ in range(steps):
-        value = await _step(value)
-    return value
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def get_debug(self) -> bool:
+        return False
+
+    def drain(self) -> None:
+        asyncio._set_running_loop(self)
+        try:
+            while self._ready:
+                self._ready.popleft()._run()
+        finally:
+            asyncio._set_running_loop(None)
 
 
 @dataclass(slots=True, eq=False)
 class Run:
-    code: Coroutine[int, int, int]
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     seq: int = 0
     committed: int = -1  # no row yet
     events: list[Event] = field(default_factory=list)
     call: int | None = None
     result: int | None = None
+    loop: Loop = field(default_factory=Loop)
+    waiting: asyncio.Future[int] | None = None
 
-    def advance(self, value: int | None) -> None:
+    def start(self, steps: int) -> None:
+        self._record(STARTED, steps)
+        task = asyncio.Task(self._chain(steps), loop=self.loop)
+        task.add_done_callback(self._end)
+        self.loop.drain()
+
+    def advance(self, value: int) -> None:
         """Go on with the result of the step before, up to the next one or to the end."""
-        if value is not None:
-            self._record(COMPLETED, value)
-        try:
-            self.call = self.code.send(value)  # type: ignore[arg-type]
-            self._record(SCHEDULED, self.call)
-        except StopIteration as end:
-            self.call, self.result = None, end.value
+        self._record(COMPLETED, value)
+        assert self.waiting is not None, "it made a call"
+        self.call = None
+        self.waiting.set_result(value)
+        self.loop.drain()
+
+    async def _chain(self, steps: int) -> int:
+        value = 0
+        for _ in range(steps):
+            value = await self._step(value)
+        return value
+
+    def _step(self, value: int) -> asyncio.Future[int]:
+        self.call = value
+        self._record(SCHEDULED, value)
+        self.waiting = asyncio.Future(loop=self.loop)
+        return self.waiting
+
+    def _end(self, task: asyncio.Task[int]) -> None:
+        self.result = task.result()
+        self._record(ENDED, self.result)
 
     def _record(self, kind: int, value: int) -> None:
         self.seq += 1
@@ -141,7 +177,7 @@ def work(incoming: str, outgoing: str) -> None:
     results.connect(outgoing)
     results.send(msgpack.packb([]))
     while (batch := msgpack.unpackb(calls.recv())) is not None:
-        results.send(msgpack.packb([(run, value + 1) for run, value in batch]))
+        results.send(msgpack.packb([(run, value + 1) for run, _, value in batch]))
 
 
 def commit(
@@ -216,9 +252,9 @@ class Engine:
     def _start(self) -> None:
         while self._started < self._total and len(self._live) < self._in_flight:
             self._started += 1
-            run = Run(_chain(self._steps))
+            run = Run()
             self._live[run.id.bytes] = run
-            run.advance(None)
+            run.start(self._steps)
             self._ready.append(run)
 
     def _take_results(self) -> None:
@@ -236,7 +272,7 @@ class Engine:
             self._open -= 1
             for run in self._done.popleft().runs:
                 if run.call is not None:
-                    calls.append((run.id.bytes, run.call))
+                    calls.append((run.id.bytes, "add_one", run.call))
                 else:
                     del self._live[run.id.bytes]
                     self.ended += 1
@@ -272,7 +308,9 @@ def main() -> None:
             engine.close()
         written = connection.execute("select count(*) from limit_events").fetchone()
         connection.execute("drop table limit_events, limit_runs")
-    assert written == (2 * options.runs * options.steps,), "each step is scheduled and completed"
+    assert written == (2 * options.runs * (1 + options.steps),), (
+        "each run and each step has a begin and an end"
+    )
     steps = options.runs * options.steps
     print(json.dumps({"steps_per_s": round(steps / seconds), "seconds": round(seconds, 3)}))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -25,7 +25,11 @@ from continuum.core.determinism.settings import UntrustedCalls, trust
 from continuum.embedded import EmbeddedPostgres
 from continuum.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from continuum.wire.curve import ClusterKey
+
 ENVIRONMENT_VARIABLE: Final = "CONTINUUM_DATABASE_URL"
+KEY_VARIABLE: Final = "CONTINUUM_CLUSTER_KEY"
 EMBEDDED_FOLDER = ".continuum"
 
 
@@ -158,6 +162,50 @@ def schema_of(instance: str) -> str:
             "Use 1 to 40 of a-z, 0-9 and _, beginning with a letter"
         )
     return "continuum" if instance == "default" else f"continuum_{instance}"
+
+
+def resolve_cluster_key(
+    key_file: str | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> ClusterKey | None:
+    """The key of the cluster: in ``key_file``, else in ``CONTINUUM_CLUSTER_KEY``, else ``cluster_key`` or
+    ``cluster_key_file`` (beside it) in ``[tool.continuum]`` of the project's ``pyproject.toml``; None without any.
+
+    Raises:
+        ConfigurationError: what is there is no key, or cannot be read.
+    """
+    from continuum.wire.curve import ClusterKey  # clients have no use for ZeroMQ
+
+    if key_file is not None:
+        return _key_in(Path(key_file), "the cluster key file")
+    if text := (os.environ if environment is None else environment).get(KEY_VARIABLE):
+        return ClusterKey.parse(text, KEY_VARIABLE)
+    start = (directory or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        table = _tool_table(folder / "pyproject.toml")
+        if table is None:
+            continue
+        text_in, file_in = table.get("cluster_key"), table.get("cluster_key_file")
+        where = f"in [tool.continuum] of {folder}/pyproject.toml"
+        if text_in:
+            return ClusterKey.parse(str(text_in), f"cluster_key {where}")
+        return _key_in(folder / str(file_in), f"cluster_key_file {where}") if file_in else None
+    return None
+
+
+def _key_in(path: Path, what: str) -> ClusterKey:
+    from continuum.wire.curve import ClusterKey
+
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{what}, {path}, cannot be read: {error.strerror}; nothing was started. "
+            "`continuum cluster keygen > FILE` makes one"
+        ) from None
+    return ClusterKey.parse(text, f"what stands in {path}")
 
 
 def mask_password(url: str) -> str:

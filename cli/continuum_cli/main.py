@@ -21,6 +21,10 @@ _COMMANDS = {
         "continuum_cli.demo.command:demo", "A node, a small shop, and a kill -9 in the middle of it."
     ),
     "node": Entry("continuum_cli.node:node", "Run a node: the processes that run workflows."),
+    "cluster": Entry(
+        "continuum_cli.cluster.command:cluster",
+        "The nodes as one: how they are, and the key that they share.",
+    ),
     "lint": Entry("continuum_cli.lint:lint", "Find what the workflows of an application may not do."),
     "run": Entry("continuum_cli.run.command:run", "Start runs, look at them, signal and cancel them."),
     "check": Entry(

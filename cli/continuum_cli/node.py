@@ -33,6 +33,22 @@ def node() -> None:
 @click.option(
     "--queues", default="default", show_default=True, metavar="A,B", help="Queues that the workers serve."
 )
+@click.option(
+    "--bind",
+    metavar="tcp://HOST:PORT",
+    help="Where other nodes reach this one.  [default: every address with a cluster key, else this machine only]",
+)
+@click.option(
+    "--join",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="A node to begin with, may be repeated; a name may stand for several.  [default: the database knows]",
+)
+@click.option("--advertise", metavar="HOST:PORT", help="What to tell other nodes instead of --bind.")
+@click.option("--cluster-key-file", metavar="FILE", help="The key that all nodes of the cluster share.")
+@click.option(
+    "--no-cluster", is_flag=True, help="Stay out of the group of nodes: all goes through the database."
+)
 @click.option("--migrate", is_flag=True, help="Bring an older schema forward first.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="info", show_default=True)
 @database_options
@@ -42,6 +58,11 @@ def start(
     engines: int,
     workers: int,
     queues: str,
+    bind: str | None,
+    join: tuple[str, ...],
+    advertise: str | None,
+    cluster_key_file: str | None,
+    no_cluster: bool,
     migrate: bool,
     log_level: str,
     database: str | None,
@@ -61,6 +82,11 @@ def start(
         queues=tuple(part.strip() for part in queues.split(",")),
         migrate=migrate,
         log_level=log_level,
+        cluster=not no_cluster,
+        bind=bind,
+        join=join,
+        advertise=advertise,
+        cluster_key_file=cluster_key_file,
     )
     return supervise(config, resolve_database(database))
 

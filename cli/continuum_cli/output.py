@@ -18,6 +18,7 @@ from continuum.model.display import to_jsonable
 from continuum_cli.failing import one_line
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
 
@@ -38,8 +39,8 @@ def columns_shown() -> int:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else _PIPE_COLUMNS
 
 
-def show(picture: Table) -> None:
-    """Print a table on standard output as it is now."""
+def show(picture: RenderableType) -> None:
+    """Print a table, or what else can be drawn, on standard output as it is now."""
     from rich.console import Console
 
     if sys.stdout.isatty():
@@ -93,12 +94,17 @@ def moment(value: datetime | None) -> str:
 
 
 def age(value: datetime) -> str:
-    """How long ago that is, in four characters: ``34s``, ``12m``, ``7h``, ``120d``."""
-    seconds = max(0, int((datetime.now(UTC) - value).total_seconds()))
+    """How long ago that is, see `span`."""
+    return span((datetime.now(UTC) - value).total_seconds())
+
+
+def span(seconds: float) -> str:
+    """A duration in four characters: ``34s``, ``12m``, ``7h``, ``120d``."""
+    whole = max(0, int(seconds))
     for unit, size, limit in (("s", 1, 120), ("m", 60, 120), ("h", 3600, 48)):
-        if seconds < limit * size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds // 86_400}d"
+        if whole < limit * size:
+            return f"{whole // size}{unit}"
+    return f"{whole // 86_400}d"
 
 
 def compact(value: object) -> str:

@@ -32,10 +32,10 @@ class Call(Coroutine[Any, Any, R_co], Generic[R_co]):
 
     __slots__ = ("_place", "_steps", "_used", "args", "kwargs")
 
-    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], place: Place) -> None:
+    def __init__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], place: Place | None) -> None:
         self.args = args
         self.kwargs = kwargs
-        self._place: Place | None = place
+        self._place = place
         self._used = False
         self._steps: Generator[Any, Any, R_co] | None = None
 
@@ -111,7 +111,7 @@ class ActivityCall(Call[R_co]):
         target: Activity[..., R_co],
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        place: Place,
+        place: Place | None,
         policy: ActivityOptions | None = None,
         compensation: ActivityCall[Any] | Callable[[Any], Call[Any] | None] | None = None,
     ) -> None:
@@ -149,7 +149,13 @@ class ActivityCall(Call[R_co]):
         policy = checked_options(self.policy, overrides)
         compensation = self.compensation if compensate is _KEPT else _checked_compensation(compensate)
         self.take()
-        return ActivityCall(self.target, self.args, self.kwargs, self.place, policy, compensation)
+        if compensation is not None:
+            _ = (
+                self.place
+            )  # what undoes this call is journaled with its line, long after the code has left it
+        changed = ActivityCall(self.target, self.args, self.kwargs, self._place, policy, compensation)
+        changed.met_at = self.met_at
+        return changed
 
     def packed(self) -> bytes:
         """Return the payload of its arguments.

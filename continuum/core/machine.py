@@ -135,7 +135,7 @@ class Machine:
         out = self._out
         if out is not None and (out.timers_cleared or out.children_consumed):
             return True
-        return not self._end_taken and self.ended
+        return not self._end_taken and (self._task.done() or self.leaving is not None)
 
     @property
     def out(self) -> Outputs:
@@ -180,7 +180,7 @@ class Machine:
     def take(self) -> Step:
         """Return all that changed since the last call, and forget it here."""
         base_seq, events = self.cursor.take()
-        if not self.ended:
+        if not self._task.done() and self.leaving is None:
             out, self._out = self._out, None
             return Step(
                 base_seq, events, "suspended" if self.parked else "running", None, None, out or Outputs()
@@ -343,9 +343,9 @@ class Machine:
 
     def _awaiting(self, seq: int, attempt: int) -> PendingActivity | None:
         entry = self.pending.get(seq)
-        if not isinstance(entry, PendingActivity) or entry.attempt != attempt or self.ended:
-            return None
-        return entry
+        if isinstance(entry, PendingActivity) and entry.attempt == attempt:
+            return None if self._task.done() or self.leaving is not None else entry
+        return None
 
 
 async def _failing(error: BaseException) -> object:

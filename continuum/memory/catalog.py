@@ -9,6 +9,7 @@ from uuid import UUID
 
 from continuum.memory.database import Database
 from continuum.memory.families import cancel_families, note_cancel
+from continuum.memory.overview import overview_of
 from continuum.memory.query import page
 from continuum.memory.tables import RunRecord, Tables
 from continuum.model.events import EventRow
@@ -17,6 +18,7 @@ from continuum.model.run import RunSeed, RunState
 from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled, VersionRow
 from continuum.ports.journal import SignalRow
 from continuum.ports.mailbox import Notice
+from continuum.ports.overview import Overview
 
 
 class MemoryCatalog:
@@ -118,6 +120,10 @@ class MemoryCatalog:
     def versions(self) -> list[VersionRow]:
         with self._database.transaction("versions") as transaction:
             return _versions(transaction.tables)
+
+    def overview(self) -> Overview:
+        with self._database.transaction("overview") as transaction:
+            return overview_of(transaction.tables)
 
     def collect_versions(self) -> list[tuple[str, str]]:
         with self._database.transaction("collect_versions") as transaction:

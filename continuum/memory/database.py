@@ -13,10 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from threading import Lock
 from uuid import UUID
 
 from continuum.memory.tables import Tables
+from continuum.ports.dispatch import Told, Woken
 from continuum.ports.mailbox import Notice
 
 Fault = Callable[[str], None]
@@ -40,12 +42,22 @@ class Transaction:
         """Tell the owner's node that the run has mail; without an owner, that a run is due."""
         self.notify(Notice("due") if owner is None else Notice("mail", run_id, owner))
 
+    def tell_by(self, told: Told) -> None:
+        """Leave out the mail that is told by message."""
+        mail = {
+            Woken(n.run_id, n.owner): n for n in self.notices if n.kind == "mail" and n.run_id is not None
+        }
+        left = told.take(list(mail))
+        by_message = [notice for woken, notice in mail.items() if woken not in left]
+        self.notices = [notice for notice in self.notices if notice not in by_message]
+
 
 class Database:
     """``clock`` gives the database's time, seconds since the epoch; nothing else here knows the time (L3)."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.fault: Fault | None = None
+        self.sessions = count(1)
         self._clock = clock
         self._lock = Lock()
         self._tables = Tables()

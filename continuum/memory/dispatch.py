@@ -19,7 +19,17 @@ from continuum.memory.database import Database, Transaction
 from continuum.memory.families import cancel_families, overdue_at
 from continuum.memory.journal import claimed_run
 from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
-from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, Woken
+from continuum.model.ids import Owner
+from continuum.ports.dispatch import (
+    CANCEL_MARGIN_S,
+    Asked,
+    ClaimedTask,
+    Due,
+    GroupAddress,
+    Life,
+    Others,
+    Woken,
+)
 from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 from continuum.ports.mailbox import Notice
 
@@ -27,15 +37,26 @@ TaskKey = tuple[UUID, int, int]
 
 
 class MemoryDispatch:
-    """The ``Dispatch`` port."""
+    """The ``Dispatch`` port. It is a session of its own, which ``close`` ends and the next call replaces."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._session = next(database.sessions)
+        self._held: set[str] = set()
+
+    def close(self) -> None:
+        """Hold nobody any more, as a connection that broke."""
+        with self._database.transaction("close") as transaction:
+            for sessions in transaction.tables.holders.values():
+                sessions.discard(self._session)
 
     def register(
         self, owner: str, node: str, address: str, ttl_s: float, loaded: Sequence[tuple[str, str]] = ()
     ) -> float:
         with self._database.transaction("register") as transaction:
+            self._hold_again(transaction.tables, owner)
+            if owner not in transaction.tables.owners:
+                transaction.notify(Notice("owner"))
             record = OwnerRecord(node, address, transaction.now + ttl_s, frozenset(loaded))
             transaction.tables.owners[owner] = record
             transaction.tables.register_workflows(loaded)
@@ -43,6 +64,7 @@ class MemoryDispatch:
 
     def heartbeat(self, owner: str, ttl_s: float) -> float | None:
         with self._database.transaction("heartbeat") as transaction:
+            self._hold_again(transaction.tables, owner)
             if not transaction.tables.is_live(owner):
                 return None
             transaction.tables.owners[owner].expires_at = transaction.now + ttl_s
@@ -53,6 +75,63 @@ class MemoryDispatch:
             for owner in owners:
                 transaction.tables.owners.pop(owner, None)
             transaction.notify(Notice("due"))
+
+    def begin_life(self) -> Life:
+        with self._database.transaction("begin_life") as transaction:
+            return Life(next(transaction.tables.epochs), "memory")
+
+    def groups(self, limit: int) -> list[GroupAddress]:
+        with self._database.transaction("groups") as transaction:
+            tables = transaction.tables
+            live = [
+                (record.expires_at, GroupAddress(record.node, record.address))
+                for owner, record in tables.owners.items()
+                if record.address and owner.split("/")[2:3] == ["group"] and tables.is_live(owner)
+            ]
+            return [group for _, group in sorted(live, reverse=True)[:limit]]
+
+    def hold(self, owner: str) -> bool:
+        with self._database.transaction("hold") as transaction:
+            self._held.add(owner)
+            self._hold_again(transaction.tables, owner)
+            return True
+
+    def look_for_gone(self, boot: str, limit: int) -> Others:
+        with self._database.transaction("look_for_gone") as transaction:
+            tables = transaction.tables
+            others = [owner for owner in tables.owners if tables.is_live(owner) and _boot_of(owner) != boot]
+            return Others([owner for owner in others if tables.is_gone(owner)][:limit], len(others))
+
+    def retire_gone(self, owners: Sequence[str]) -> list[str]:
+        with self._database.transaction("retire_gone") as transaction:
+            tables = transaction.tables
+            return _retire(
+                transaction, [owner for owner in owners if tables.is_live(owner) and tables.is_gone(owner)]
+            )
+
+    def ask(self, node: str, boot: str) -> list[Asked]:
+        with self._database.transaction("ask") as transaction:
+            asked = []
+            for owner, record in sorted(transaction.tables.owners.items()):
+                if (record.node, _boot_of(owner)) == (node, boot) and record.expires_at > transaction.now:
+                    transaction.notify(Notice("ask", owner=owner))
+                    asked.append(Asked(owner, round(record.expires_at * 1e6)))
+            return asked
+
+    def retire_silent(self, asked: Sequence[Asked]) -> list[str]:
+        with self._database.transaction("retire_silent") as transaction:
+            tables = transaction.tables
+            silent = [
+                row.owner
+                for row in asked
+                if tables.is_live(row.owner)
+                and round(tables.owners[row.owner].expires_at * 1e6) == row.expires_us
+            ]
+            return _retire(transaction, silent)
+
+    def _hold_again(self, tables: Tables, owner: str) -> None:
+        if owner in self._held:
+            tables.holders.setdefault(owner, set()).add(self._session)
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
         with self._database.transaction("claim") as transaction:
@@ -82,6 +161,15 @@ class MemoryDispatch:
         with self._database.transaction("assign_task") as transaction:
             for task in _claimed(transaction.tables, claimer, keys):
                 task.worker = worker
+
+    def claimed(self, claimers: Sequence[str]) -> set[TaskKey]:
+        with self._database.transaction("claimed") as transaction:
+            return {
+                (run.id, task.seq, task.attempt)
+                for run in transaction.tables.live.values()
+                for task in run.tasks.values()
+                if task.state == "running" and task.claimed_by in claimers
+            }
 
     def return_tasks(self, claimer: str, keys: Sequence[TaskKey]) -> None:
         with self._database.transaction("return_tasks") as transaction:
@@ -144,6 +232,22 @@ class MemoryDispatch:
             return Due(min(runs) - now if runs else None, min(tasks) - now if tasks else None)
 
 
+def _boot_of(owner: str) -> str:
+    """Return which life of a node the owner belongs to; "" if its text does not say."""
+    try:
+        return Owner.parse(owner).boot
+    except ValueError:
+        return ""
+
+
+def _retire(transaction: Transaction, owners: Sequence[str]) -> list[str]:
+    for owner in owners:
+        del transaction.tables.owners[owner]
+    if owners:
+        transaction.notify(Notice("due"))
+    return sorted(owners)
+
+
 def _wanted(tables: Tables, owner: str) -> list[tuple[float, UUID]]:
     """The runs that wait for code which this owner has."""
     return [
@@ -185,6 +289,7 @@ def _claim_task(run: RunRecord, seq: int, claimer: str) -> ClaimedTask:
         task.idempotency_key,
         task.heartbeat_timeout_s,
         task.last_heartbeat,
+        run.owner,
     )
 
 

@@ -17,6 +17,7 @@ from continuum.memory.families import (
 )
 from continuum.memory.tables import RunRecord, TaskRecord
 from continuum.model.run import LIVE_STATES
+from continuum.ports.dispatch import Told
 from continuum.ports.journal import (
     ClaimedRun,
     KeptResult,
@@ -72,7 +73,14 @@ class MemoryJournal:
         with self._database.transaction("mail") as transaction:
             return [transaction.tables.mail(run) for run in _held(transaction, leases)]
 
-    def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
+    def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        with self._database.transaction("ended") as transaction:
+            tables = transaction.tables
+            return {run_id for run_id in run_ids if run_id in tables.runs and run_id not in tables.live}
+
+    def commit(
+        self, batch: Sequence[RunCommit], announce: bool = False, told: Told | None = None
+    ) -> set[UUID]:
         with self._database.transaction("commit") as transaction:
             assert len({step.run_id for step in batch}) == len(batch), "a batch has one step per run"
             for step in batch:
@@ -83,6 +91,8 @@ class MemoryJournal:
             alone = [step for step in batch if _needs_descendants(transaction, step)]
             ordered = [step for step in batch if step not in alone] + alone
             written = [step for step in ordered if _write(transaction, step)]
+            if told is not None:
+                transaction.tell_by(told)
             if announce:
                 transaction.ended += tuple(step.run_id for step in written if step.state not in LIVE_STATES)
             return {step.run_id for step in written}

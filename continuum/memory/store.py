@@ -21,7 +21,20 @@ class MemoryStore:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._database = Database(clock)
+        self._open(Database(clock))
+
+    def beside(self) -> MemoryStore:
+        """Return another store on the same database: a session of its own."""
+        store = object.__new__(MemoryStore)
+        store._open(self._database)
+        return store
+
+    def close(self) -> None:
+        """End the session, which holds owners no more; a later call begins another."""
+        self.dispatch.close()
+
+    def _open(self, database: Database) -> None:
+        self._database = database
         self.journal = MemoryJournal(self._database)
         self.dispatch = MemoryDispatch(self._database)
         self.mailbox = MemoryMailbox(self._database)

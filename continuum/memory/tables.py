@@ -116,9 +116,11 @@ class Tables:
         self.live: dict[UUID, RunRecord] = {}
         self.children: dict[UUID, dict[UUID, RunRecord]] = {}  # by parent, also those that have ended
         self.owners: dict[str, OwnerRecord] = {}
+        self.holders: dict[str, set[int]] = {}  # sessions that hold an owner; an empty set: none is left
         self.workflows: dict[tuple[str, str], tuple[float, float]] = {}  # when loaded first and last
         self.results: dict[ResultKey, bytes] = {}  # kept by idempotency key; they outlive their runs
         self.tokens = count(1)
+        self.epochs = count(1)
         self.signal_ids = count(1)
 
     def add(self, run: RunRecord) -> None:
@@ -162,6 +164,10 @@ class Tables:
         """Say whether this owner is registered and has not expired."""
         record = self.owners.get(owner) if owner is not None else None
         return record is not None and record.expires_at > self.now
+
+    def is_gone(self, owner: str) -> bool:
+        """Say whether this owner was held, and no session is left that holds it."""
+        return self.holders.get(owner) == set()
 
     def live_owner(self, run: RunRecord) -> str | None:
         """Return who owns the run, None if nobody live does."""

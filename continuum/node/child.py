@@ -23,6 +23,7 @@ from continuum.runtime.role import Ports, Role, log
 from continuum.runtime.shell import Shell, SystemClock
 from continuum.supervisor.control import PeerDown, PeerUp, Ping, Stop
 from continuum.supervisor.process import ChildContext
+from continuum.wire.curve import ClusterKey
 from continuum.wire.post import Post
 from continuum.wire.sockets import ZmqTransport
 
@@ -39,6 +40,8 @@ class Site:
     choice: DatabaseChoice
     url: str
     run_directory: RunDirectory
+    workflows: tuple[str, ...] = ()  # names that the application brings
+    key: ClusterKey | None = None
 
 
 class Child:
@@ -50,8 +53,8 @@ class Child:
         self._line = SupervisorLine(context)
         site.run_directory.release()
         clock = SystemClock()
-        self._sockets = ZmqTransport(site.run_directory.path, context.child_id)
-        self._post = Post(context.child_id, context.incarnation, clock, self._sockets)
+        self.sockets = ZmqTransport(site.run_directory.path, context.child_id)
+        self._post = Post(context.child_id, context.incarnation, clock, self.sockets)
         self.ports = Ports(
             clock=clock,
             random=random.Random(),
@@ -72,19 +75,28 @@ class Child:
         try:
             load_app(self.site.config.modules)
         except NodeError as error:
-            self._context.control.fatal(str(error))
+            self.give_up(str(error))
             raise
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
 
+    def give_up(self, reason: str) -> None:
+        """Tell the supervisor that to start this process again cannot help: the node ends with this line."""
+        self._context.control.fatal(reason)
+
+    @property
+    def starts_node(self) -> bool:
+        """True if no other process of the node ran when this one was started."""
+        return not self._context.peers
+
     def shell(self, role: Role, lost: Callable[[], bool] = lambda: False) -> Shell:
         """The shell that runs the role; it knows the processes that were there before."""
-        return Shell(role, self._post, self._sockets, self._line, lost=lost)
+        return Shell(role, self._post, self.sockets, self._line, lost=lost)
 
     def close(self) -> None:
         """Let what was sent leave."""
-        self._sockets.close()
+        self.sockets.close()
 
 
 class SupervisorLine:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from continuum.config import schema_of
 from continuum.errors import ConfigurationError
+from continuum.wire.endpoint import parse_endpoint
 
 PROCESSES_MAX = 512  # of one kind; more on one host is a slip of the finger
 SLOTS_MAX = 100_000
@@ -25,6 +26,12 @@ class NodeConfig:
     ``migrate`` brings an older schema forward at start, as is always done with the embedded database. ``drain_s``:
     how long running activities may take at a graceful stop.
 
+    ``cluster`` False keeps the node out of the group of nodes: what it has to do with others goes through the database.
+    ``bind``: where the others reach it, ``tcp://HOST:PORT``; by default every address with a cluster key, else this
+    machine's loopback, at a port that the system chooses. ``join``: ``HOST:PORT`` of nodes to begin with; the database
+    names some, too. ``advertise``: ``HOST:PORT`` under which the others reach ``bind``, if that does not say.
+    ``cluster_key_file`` as for `continuum.config.resolve_cluster_key`.
+
     Raises:
         ConfigurationError: a value that cannot work.
     """
@@ -40,6 +47,11 @@ class NodeConfig:
     migrate: bool = False
     log_level: str = "info"
     drain_s: float = 30.0
+    cluster: bool = True
+    bind: str | None = None
+    join: tuple[str, ...] = ()
+    advertise: str | None = None
+    cluster_key_file: str | None = None
 
     def __post_init__(self) -> None:
         schema_of(self.instance)
@@ -58,6 +70,9 @@ class NodeConfig:
             raise ConfigurationError(
                 f"{self.log_level!r} is no log level; choose from {', '.join(LOG_LEVELS)}"
             )
+        for address in (self.bind, self.advertise, *self.join):
+            if address is not None:
+                parse_endpoint(address)
         if self.drain_s < 0:
             raise ConfigurationError(f"drain_s is {self.drain_s}; it must be 0 or more seconds")
 

@@ -52,6 +52,11 @@ class Node:
         migrate: bool = False,
         log_level: str = "warning",
         drain_s: float = 30.0,
+        cluster: bool = True,
+        bind: str | None = None,
+        join: Sequence[str] = (),
+        advertise: str | None = None,
+        cluster_key_file: str | None = None,
     ) -> None:
         self._config = NodeConfig(
             modules,
@@ -64,6 +69,11 @@ class Node:
             migrate=migrate,
             log_level=log_level,
             drain_s=drain_s,
+            cluster=cluster,
+            bind=bind,
+            join=tuple(join),
+            advertise=advertise,
+            cluster_key_file=cluster_key_file,
         )
         self._choice = resolve_database(database)
         self._process: subprocess.Popen[bytes] | None = None

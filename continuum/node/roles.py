@@ -8,6 +8,7 @@ from functools import partial
 
 from continuum.core.definitions import registry
 from continuum.node.child import Child, Site, child_main
+from continuum.node.group import run_group
 from continuum.node.listening import Dialler, Listening
 from continuum.node.watchdog import Watchdog
 from continuum.ports.offload import Desk
@@ -27,6 +28,7 @@ from continuum.supervisor.process import ChildMain
 def mains_of(site: Site) -> Mapping[str, ChildMain]:
     """The function of every role, for the supervisor."""
     works = {
+        "group": run_group,
         "router": run_router,
         "timer": run_timer,
         "engine": run_engine,
@@ -94,4 +96,4 @@ def _store(site: Site) -> Iterator[PostgresStore]:
 @contextmanager
 def _desk(site: Site) -> Iterator[Desk]:
     with _store(site) as store:
-        yield Desk(store.journal, store.dispatch)
+        yield Desk(store.journal, store.dispatch, store.dispatch.holds)

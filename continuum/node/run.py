@@ -20,8 +20,15 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from continuum.config import DatabaseChoice, mask_password, open_database, resolve_database
+from continuum.config import (
+    DatabaseChoice,
+    mask_password,
+    open_database,
+    resolve_cluster_key,
+    resolve_database,
+)
 from continuum.errors import ConfigurationError, ContinuumError
+from continuum.node.addresses import bind_of
 from continuum.node.checks import check_start
 from continuum.node.child import Site
 from continuum.node.config import NodeConfig
@@ -99,6 +106,9 @@ def supervise(
 
 
 def _prepare(config: NodeConfig, choice: DatabaseChoice, stack: ExitStack, lifeline_fd: int | None) -> Site:
+    key = resolve_cluster_key(config.cluster_key_file) if config.cluster else None
+    if config.cluster:
+        bind_of(config, key)
     path = choose_run_directory(choice, config.instance, config.node_name, Path.cwd())
     run_directory = RunDirectory(path)
     stack.callback(run_directory.close)
@@ -116,7 +126,7 @@ def _prepare(config: NodeConfig, choice: DatabaseChoice, stack: ExitStack, lifel
         *(config.node_name, config.instance, mask_password(database.url), choice.source),
         *(len(app.workflows), len(app.activities), path),
     )
-    return Site(config, choice, database.url, run_directory)
+    return Site(config, choice, database.url, run_directory, app.workflows, key)
 
 
 def _supervisor(site: Site, lifeline_fd: int | None) -> Supervisor:

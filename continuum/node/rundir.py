@@ -65,11 +65,11 @@ class ProcessList:
         return [ProcessRow("supervisor", "supervisor", self.pid), *below]
 
     def owners(self) -> list[str]:
-        """What its processes may own in the database: runs (engines) and tasks (the dispatcher)."""
+        """What its processes may own in the database: runs (engines), tasks (dispatcher), an address (group)."""
         return [
             str(Owner(self.node, self.instance, info.child_id, info.incarnation))
             for info in self.processes
-            if info.role in ("engine", "dispatcher")
+            if info.role in ("engine", "dispatcher", "group")
         ]
 
 

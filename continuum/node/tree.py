@@ -3,6 +3,7 @@
 ::
 
     node (one_for_one)
+    ├── group                  unless the node is to stay alone
     ├── router                 each can be lost and replaced alone: what a role knows beyond its
     ├── timer                  memory stands in the database, and the others are told of its death
     ├── engines (together)     before anything is started in its place. Restarting the others with
@@ -31,6 +32,7 @@ def tree_of(config: NodeConfig) -> SupervisorSpec:
     return SupervisorSpec(
         "node",
         (
+            *((ChildSpec("group", "group", shutdown_s=_QUICK_S),) if config.cluster else ()),
             ChildSpec("router", "router", shutdown_s=_QUICK_S),
             ChildSpec("timer", "timer", shutdown_s=_QUICK_S),
             _group("engines", "engine", config.engines, _ENGINE_S),

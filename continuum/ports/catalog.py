@@ -11,6 +11,7 @@ import msgspec
 from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import RunSeed, RunState
+from continuum.ports.overview import Overview
 
 
 class Inserted(msgspec.Struct, frozen=True, array_like=True):
@@ -140,4 +141,8 @@ class Catalog(Protocol):
     def collect_versions(self) -> list[tuple[str, str]]:
         """Forget the versions that are neither pinned by a live run nor loaded by a live engine; return these
         (workflow, version_hash), sorted (D6)."""
+        ...
+
+    def overview(self) -> Overview:
+        """Return who owns what, what waits and what is stuck, each at its own moment: for people, not for programs."""
         ...

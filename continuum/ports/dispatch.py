@@ -1,12 +1,14 @@
 """Who owns what: owners and their liveness, claims of runs and of tasks (chapters L and B).
 
-An owner is live while its row has not expired. Every method may raise ``JournalError``.
+An owner is live while its row has not expired. An owner may also be *held*, by any number of sessions (connections)
+of its processes; when the last of them has ended, others know that it is dead, and need not wait for its row to expire
+(L4). Every method may raise ``JournalError``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -17,7 +19,8 @@ CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end t
 
 
 class ClaimedTask(msgspec.Struct, frozen=True, array_like=True):
-    """An attempt taken from a task row, durable as started before it runs (A1)."""
+    """An attempt taken from a task row, durable as started before it runs (A1). ``owner``: who holds the run just now,
+    which may change while the attempt runs; None for nobody."""
 
     run_id: UUID
     seq: int
@@ -29,6 +32,22 @@ class ClaimedTask(msgspec.Struct, frozen=True, array_like=True):
     idempotency_key: str | None = None
     heartbeat_timeout_s: float | None = None
     last_heartbeat: bytes | None = None
+    owner: str | None = None
+
+
+class Life(NamedTuple):
+    """``epoch`` is larger than that of every life before. ``realm`` names this instance of this database: no other has
+    the same."""
+
+    epoch: int
+    realm: str
+
+
+class GroupAddress(NamedTuple):
+    """Where the group of a node is reached, ``HOST:PORT``."""
+
+    node: str
+    address: str
 
 
 class Woken(msgspec.Struct, frozen=True, array_like=True):
@@ -36,6 +55,35 @@ class Woken(msgspec.Struct, frozen=True, array_like=True):
 
     run_id: UUID
     owner: str | None
+
+
+class Told:
+    """What an operation would tell the owners of other nodes, of whom those that ``reaches`` says are told by message
+    instead: their runs come to lie in ``woken``. One for each operation; ``take`` may run in any thread."""
+
+    def __init__(self, reaches: Callable[[str], bool]) -> None:
+        self._reaches = reaches
+        self.woken: list[Woken] = []
+
+    def take(self, woken: Sequence[Woken]) -> list[Woken]:
+        """Take what goes by message; return what is left to be told by the database."""
+        taken = [run for run in woken if run.owner is not None and self._reaches(run.owner)]
+        self.woken += taken
+        return [run for run in woken if run not in taken]
+
+
+class Others(msgspec.Struct, frozen=True, array_like=True):
+    """The live owners of other lives of nodes: those of which no session is left, and how many there are in all."""
+
+    gone: list[str]
+    live: int
+
+
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """A live owner that was asked to renew its row, and which state of the row that was."""
+
+    owner: str
+    expires_us: int
 
 
 class Due(msgspec.Struct, frozen=True, array_like=True):
@@ -65,6 +113,42 @@ class Dispatch(Protocol):
         """Declare these owners dead: their runs may be claimed at once, their claimed tasks become lost."""
         ...
 
+    def begin_life(self) -> Life:
+        """Take the next epoch."""
+        ...
+
+    def groups(self, limit: int) -> list[GroupAddress]:
+        """Return the addresses with which the groups (owners of the process ``group``) of live nodes have registered,
+        of no more than ``limit`` nodes, those that were renewed last first."""
+        ...
+
+    def hold(self, owner: str) -> bool:
+        """Hold this owner as long as the caller's session lasts, and in any session that replaces it, from the next
+        call for the owner on. To be called before ``register``; again does no harm. False: there is no session to
+        hold it, because a connection pooler stands between."""
+        ...
+
+    def look_for_gone(self, boot: str, limit: int) -> Others:
+        """Find the live owners of which every session that held them is gone, of all lives of nodes but ``boot``;
+        look at no more than ``limit``, others in each call. A session may be about to be replaced.
+
+        Owners that were never held, or not since the server was started, are not found.
+        """
+        ...
+
+    def retire_gone(self, owners: Sequence[str]) -> list[str]:
+        """Retire those of these owners that are still gone; return them. Safe while they come back: an owner is either
+        held again and left alone, or retired, which its next heartbeat says."""
+        ...
+
+    def ask(self, node: str, boot: str) -> list[Asked]:
+        """Ask each live owner of this life of a node to renew its row at once, by a notice ``ask``."""
+        ...
+
+    def retire_silent(self, asked: Sequence[Asked]) -> list[str]:
+        """Retire those that have not renewed their rows since they were asked; return them."""
+        ...
+
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
         """Lease up to ``limit`` runs to ``owner``: live, due, without a live owner, oldest due first (B1, B2).
 
@@ -82,6 +166,11 @@ class Dispatch(Protocol):
 
     def assign_task(self, claimer: str, keys: Sequence[tuple[UUID, int, int]], worker: str) -> None:
         """Note which worker incarnation runs claimed tasks ((run, seq, attempt) each)."""
+        ...
+
+    def claimed(self, claimers: Sequence[str]) -> set[tuple[UUID, int, int]]:
+        """Return the attempts that these claimers have. What is missing was withdrawn, because its run has ended or
+        does not wait for it any more, or counts as lost."""
         ...
 
     def return_tasks(self, claimer: str, keys: Sequence[tuple[UUID, int, int]]) -> None:

@@ -20,13 +20,16 @@ Every method may raise ``JournalError``: then nothing is known about what happen
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
 import msgspec
 
 from continuum.model.events import EventRow
 from continuum.model.run import RunSeed, RunState
+
+if TYPE_CHECKING:
+    from continuum.ports.dispatch import Told
 
 
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -222,7 +225,13 @@ class Journal(Protocol):
         """Return the mail of the runs still held and live (an empty Mail too); the others are lost to this owner."""
         ...
 
-    def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
+    def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        """Return those of these runs that have ended, whoever ended them."""
+        ...
+
+    def commit(
+        self, batch: Sequence[RunCommit], announce: bool = False, told: Told | None = None
+    ) -> set[UUID]:
         """Write the steps of ``batch``, each in one transaction; return the runs for which it was done.
 
         Steps share a transaction, but for those that continue a run with children, or cancel children: an error may
@@ -239,8 +248,8 @@ class Journal(Protocol):
         that chose the derived id, it does not become a child, and its end is not reported.
 
         The end of a child wakes its parent (C2): a parent without owner is due, the router of another owner's node is
-        told after the commit, and ``Mail.children`` has the end until ``children_consumed`` names it or the parent
-        ends. An engine tells itself of the ends of its own runs.
+        told after the commit, unless ``told`` takes that wake, and ``Mail.children`` has the end until
+        ``children_consumed`` names it or the parent ends. An engine tells itself of the ends of its own runs.
 
         ``children_cancelled``: what is live of these children, and below them, ends as by ``Catalog.cancel``; their
         ends are not reported to this run.

@@ -23,11 +23,28 @@ class Lane(Enum):
     LEASE = "lease"  # heartbeat and registration: never behind a long read
 
 
+class Line(Protocol):
+    """The connection behind a desk. Between two works nothing comes on it but its end."""
+
+    def fileno(self) -> int | None:
+        """What can be read when something comes; None while there is no connection."""
+        ...
+
+    def mend(self) -> None:
+        """Read what has come; if that is the end, connect again and hold what was held.
+
+        Raises:
+            JournalError: the database cannot be reached.
+        """
+        ...
+
+
 class Desk(msgspec.Struct, frozen=True):
-    """What a lane's work may use."""
+    """What a lane's work may use. ``line``: to be mended as soon as it breaks, for the locks that live with it."""
 
     journal: Journal
     dispatch: Dispatch
+    line: Line | None = None
 
 
 class Completion(msgspec.Struct, frozen=True):

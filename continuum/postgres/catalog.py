@@ -16,6 +16,7 @@ from continuum.model.events import EventRow
 from continuum.model.query import Query
 from continuum.model.run import LIVE_STATES, RunSeed, RunState
 from continuum.ports.catalog import Cancelled, Ending, Inserted, RunRow, Signalled, VersionRow
+from continuum.ports.overview import STUCK_MAX, Overview, OwnerView, QueueView, StuckRun
 from continuum.postgres import arrays, families
 from continuum.postgres.arrays import byteas, doubles, nullable_uuids, texts, uuids
 from continuum.postgres.dispatch import versions_of
@@ -130,6 +131,18 @@ class PostgresCatalog:
 
     def versions(self) -> list[VersionRow]:
         return [VersionRow(*row) for row in self._session.rows("versions", {})]
+
+    def overview(self) -> Overview:
+        rows = self._session.rows
+        ((due, oldest_s, sleeping),) = rows("overview_waiting", {})
+        return Overview(
+            owners=[OwnerView(*row) for row in rows("overview_owners", {})],
+            queues=[QueueView(*row) for row in rows("overview_queues", {})],
+            due=due,
+            oldest_s=oldest_s,
+            sleeping=sleeping,
+            stuck=[StuckRun(*row) for row in rows("overview_stuck", {"limit": STUCK_MAX})],
+        )
 
     def collect_versions(self) -> list[tuple[str, str]]:
         return [(row[0], row[1]) for row in self._session.rows("collect_versions", {})]

@@ -8,10 +8,20 @@ from uuid import UUID
 import msgspec
 
 from continuum.model.events import Failure
-from continuum.ports.dispatch import CANCEL_MARGIN_S, ClaimedTask, Due, Woken
+from continuum.ports.dispatch import (
+    CANCEL_MARGIN_S,
+    Asked,
+    ClaimedTask,
+    Due,
+    GroupAddress,
+    Life,
+    Others,
+    Woken,
+)
 from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 from continuum.postgres import families
 from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
+from continuum.postgres.holds import Holds
 from continuum.postgres.partitions import ensure_partitions
 from continuum.postgres.results import names_of, stored_results
 from continuum.postgres.session import Parameters, Session
@@ -27,11 +37,13 @@ class PostgresDispatch:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.holds = Holds(session)
         self._skipped_on = 0  # the connection, counted from 1, on which tokens were skipped
 
     def register(
         self, owner: str, node: str, address: str, ttl_s: float, loaded: Sequence[tuple[str, str]] = ()
     ) -> float:
+        self.holds.renew(owner)
         self._session.rows("sweep_owners", {})
         parameters = {
             "owner": owner,
@@ -47,16 +59,49 @@ class PostgresDispatch:
         return now
 
     def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+        self.holds.renew(owner)
         rows = self._session.rows("heartbeat", {"owner": owner, "ttl_s": float(ttl_s)})
         return rows[0][0] if rows else None
 
     def retire(self, owners: Sequence[str]) -> None:
         self._session.rows("retire", {"owners": texts(owners)})
 
+    def begin_life(self) -> Life:
+        (row,) = self._session.rows("begin_life", {})
+        return Life(*row)
+
+    def groups(self, limit: int) -> list[GroupAddress]:
+        return [GroupAddress(*row) for row in self._session.rows("groups", {"limit": limit})]
+
+    def hold(self, owner: str) -> bool:
+        return self.holds.take(owner)
+
+    def look_for_gone(self, boot: str, limit: int) -> Others:
+        (row,) = self._session.rows("look_for_gone", {"boot": boot, "limit": limit})
+        return Others(*row)
+
+    def retire_gone(self, owners: Sequence[str]) -> list[str]:
+        (row,) = self._session.rows("retire_gone", {"owners": texts(owners)})
+        retired: list[str] = row[0]
+        return retired
+
+    def ask(self, node: str, boot: str) -> list[Asked]:
+        return [Asked(row[0], row[1]) for row in self._session.rows("ask", {"node": node, "boot": boot})]
+
+    def retire_silent(self, asked: Sequence[Asked]) -> list[str]:
+        parameters = {
+            "owners": texts([row.owner for row in asked]),
+            "expires_us": bigints([row.expires_us for row in asked]),
+        }
+        (row,) = self._session.rows("retire_silent", parameters)
+        retired: list[str] = row[0]
+        return retired
+
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
-        if self._skipped_on != self._session.connections or not self._skipped_on:
+        connection = self._session.connect()
+        if self._skipped_on != connection:
             self._session.rows("skip_tokens", {})
-            self._skipped_on = self._session.connections
+            self._skipped_on = connection
         rows = self._session.rows("claim", {"owner": owner, "limit": limit})
         # A run that nobody held before has no history.
         return [ClaimedRun(row[0], row[1], row[10] is None, *row[2:12]) for row in rows]
@@ -67,6 +112,10 @@ class PostgresDispatch:
 
     def assign_task(self, claimer: str, keys: Sequence[TaskKey], worker: str) -> None:
         self._session.rows("assign_tasks", {"claimer": claimer, "worker": worker, **_keys(keys)})
+
+    def claimed(self, claimers: Sequence[str]) -> set[TaskKey]:
+        rows = self._session.rows("claimed", {"claimers": texts(claimers)})
+        return {(row[0], row[1], row[2]) for row in rows}
 
     def return_tasks(self, claimer: str, keys: Sequence[TaskKey]) -> None:
         self._session.rows("return_tasks", {"claimer": claimer, **_keys(keys)})

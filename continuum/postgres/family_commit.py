@@ -19,7 +19,7 @@ from uuid import UUID
 
 from continuum.errors import JournalError
 from continuum.model.run import LIVE_STATES
-from continuum.ports.dispatch import Woken
+from continuum.ports.dispatch import Told, Woken
 from continuum.ports.journal import RunCommit
 from continuum.postgres import families
 from continuum.postgres.arrays import bigints, byteas, doubles, texts, uuids
@@ -29,14 +29,16 @@ from continuum.postgres.notices import ended_payloads, mail_payloads
 from continuum.postgres.session import Parameters, Session
 
 
-def commit(session: Session, steps: Sequence[RunCommit], announce: bool) -> set[UUID]:
+def commit(
+    session: Session, steps: Sequence[RunCommit], announce: bool, told: Told | None = None
+) -> set[UUID]:
     """Write the steps, which are in the order of their run ids; return the runs for which it was done."""
     written: set[UUID] = set()
     groups = deque([list(steps)])
     for _ in range(len(steps) + families.TRIES_MAX):
         if not groups:
             return written
-        done, later = _Group(session, announce).write(groups.popleft())
+        done, later = _Group(session, announce, told).write(groups.popleft())
         written |= done
         groups.extend([step] for step in later)
     raise JournalError("commit", "the chains of parents grow faster than they can be followed; try again")
@@ -45,8 +47,8 @@ def commit(session: Session, steps: Sequence[RunCommit], announce: bool) -> set[
 class _Group:
     """One transaction."""
 
-    def __init__(self, session: Session, announce: bool) -> None:
-        self._session, self._announce = session, announce
+    def __init__(self, session: Session, announce: bool, told: Told | None) -> None:
+        self._session, self._announce, self._by_message = session, announce, told
         self._woken: list[Woken] = []  # parents
         self._told: list[Woken] = []  # what was cancelled
         self._cancelled: list[UUID] = []
@@ -104,9 +106,12 @@ class _Group:
         self._told += cascade.woken
 
     def _tell(self, steps: Sequence[RunCommit], locks: Mapping[UUID, Locked]) -> None:
-        """Notify what the transaction did, in one of its own: a lost notice costs latency only."""
+        """Notify what the transaction did, in one of its own: a lost notice costs latency only. Owners that can be
+        reached by message are told so."""
         own = {locks[step.run_id].owner for step in steps}
         news = [run for run in self._woken if run.owner is None or run.owner not in own] + self._told
+        if self._by_message is not None:
+            news = self._by_message.take(news)
         payloads = mail_payloads(news)
         if any(step.children_started for step in steps) and "due" not in payloads:
             payloads.append("due")

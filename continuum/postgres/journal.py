@@ -18,6 +18,7 @@ import msgspec
 from continuum.errors import JournalError
 from continuum.model.events import EventRow
 from continuum.model.run import LIVE_STATES
+from continuum.ports.dispatch import Told
 from continuum.ports.journal import (
     CancelNote,
     ChildEnd,
@@ -85,7 +86,12 @@ class PostgresJournal:
         mails, _ = _mails([Lease(*row) for row in held], *mail_rows)
         return [mails[lease] for lease in leases if lease in mails]
 
-    def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
+    def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
+        return {row[0] for row in self._session.rows("ended", {"runs": uuids(run_ids)})}
+
+    def commit(
+        self, batch: Sequence[RunCommit], announce: bool = False, told: Told | None = None
+    ) -> set[UUID]:
         if not batch:
             return set()
         steps = sorted(batch, key=_lock_order)  # the order of locks
@@ -93,7 +99,7 @@ class PostgresJournal:
         plain = all(map(is_plain, steps))
         ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
         if (ended or not plain) and any(map(is_familial, steps)):
-            return family_commit.commit(self._session, steps, announce)
+            return family_commit.commit(self._session, steps, announce, told)
         name, parameters = ("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))
         if ended:
             more: list[tuple[str, Parameters]] = [("clear_ended", {"runs": uuids(ended)})]

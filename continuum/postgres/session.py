@@ -162,6 +162,24 @@ class Session:
             self.connections += 1
         return self._connection
 
+    def connect(self) -> int:
+        """Return the number of the connection that the next statement uses, opened if need be."""
+        with self.guarded("connect"):
+            return self.connections
+
+    def fileno(self) -> int | None:
+        """Return the connection's socket; None while there is no connection."""
+        return None if self._connection is None else self._connection.fileno()
+
+    def heed(self) -> None:
+        """Read what came between two statements. It is the end of the connection, or nothing of interest.
+
+        Raises:
+            JournalError: the connection has ended.
+        """
+        with self.guarded("heed") as connection:
+            connection.pgconn.consume_input()
+
     def close(self) -> None:
         """Close the connection; the next use opens another."""
         connection, self._connection = self._connection, None

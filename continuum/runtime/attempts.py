@@ -74,6 +74,8 @@ class Attempts:
             self._count += 1
             due = self._ports.clock.monotonic() + dispatch.delay_s
             heapq.heappush(self._delayed, (due, self._count, run, dispatch))
+        elif dispatch.idempotency_key is None:
+            self._place(run, dispatch)
         else:
             self._begin(run, dispatch)
 
@@ -149,7 +151,10 @@ class Attempts:
         elif key not in run.unsettled:
             if message.ok and self._keeps(run, message):
                 self._keep(run, outcome_of(message), worker)
-            elif self._apply(run, message, message.retryable):
+                return
+            if message.seq in run.rows:  # it travelled, and came back by message
+                self._row_done(run, message)
+            if self._apply(run, message, message.retryable):
                 run.hold(key, worker)
                 self._changed(run)
             else:
@@ -204,10 +209,15 @@ class Attempts:
     def _take(self, run: LiveRun, outcome: TaskOutcome, is_mail: bool) -> bool:
         if is_mail:
             self.placement.withdraw((run.id, outcome.seq, outcome.attempt))
-            current = run.machine.attempt(outcome.seq)
-            if current is None or current[1] <= outcome.attempt:
-                run.clear_row(outcome.seq)
+        if is_mail or outcome.seq in run.rows:
+            self._row_done(run, outcome)
         return self._apply(run, outcome, retryable=True)
+
+    def _row_done(self, run: LiveRun, outcome: TaskOutcome | Finished) -> None:
+        """The task row goes with the next commit, unless it holds a later attempt."""
+        current = run.machine.attempt(outcome.seq)
+        if current is None or current[1] <= outcome.attempt:
+            run.clear_row(outcome.seq)
 
     def settle(self, run: LiveRun, keys: Iterable[Key]) -> None:
         """These results are committed."""
@@ -233,7 +243,11 @@ class Attempts:
             run.clear_row(seq)
             self._touch(run)
         if worker is not None:
-            self._abandoned[worker].append(key)
+            self.stop(worker, key)
+
+    def stop(self, worker: Peer, key: Key) -> None:
+        """Tell the worker to stop this attempt, which nobody waits for."""
+        self._abandoned[worker].append(key)
 
     def _apply(self, run: LiveRun, outcome: TaskOutcome | Finished, retryable: bool) -> bool:
         seq, attempt = outcome.seq, outcome.attempt

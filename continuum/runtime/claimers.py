@@ -9,6 +9,9 @@ attempts taken under it are out, and given up as soon as nobody can tell what wa
   attempts, whose results they store themselves; after that it expires, and what never reached a worker is lost.
 
 A lost task is a failed attempt (A5), never a stuck one.
+
+The first name is also held by a session of the dispatcher and of each worker that has attempts of it. So it is found
+dead early (L4) when all of these are, and not when the dispatcher dies alone. Later names just expire.
 """
 
 from __future__ import annotations
@@ -16,8 +19,13 @@ from __future__ import annotations
 import math
 
 from continuum.ports.dispatch import Dispatch
+from continuum.runtime.role import log
 
 TTL_S, BEAT_S = 30.0, 10.0
+_POOLED = (
+    "the database is behind a connection pooler, and session locks do not pass one: should this node die, others take"
+    " over its runs on the group's word, or after %g s; a database URL that goes past the pooler makes it one second"
+)
 
 
 class _Claimer:
@@ -62,6 +70,11 @@ class Claimers:
         self._beat_at = -math.inf  # it is to be registered at once
         self._give_up_unused()
 
+    def answer(self, owner: str, now: float) -> None:
+        """Somebody doubts that this name is still used: renew it at once, if it is."""
+        if owner in self._names:
+            self._beat_at = min(self._beat_at, now)
+
     def close(self) -> None:
         """Take nothing more; the last name goes when its attempts have ended."""
         self._closed = True
@@ -80,6 +93,8 @@ class Claimers:
             return True
         if now >= self._beat_at:
             for name, claimer in self._names.items():
+                if not claimer.registered and name == self._first and not self._dispatch.hold(name):
+                    log.warning(_POOLED, TTL_S)
                 if not claimer.registered or self._dispatch.heartbeat(name, TTL_S) is None:
                     self._dispatch.register(name, self._node, "", TTL_S)
                     claimer.registered = True

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
+from continuum.ports.dispatch import Told
 from continuum.ports.offload import Lane
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import Flight, LiveRun
+from continuum.runtime.outgoing import Outgoing
 
 GROUPS_MAX = 2
 GROUP_RUNS_MAX = 500
@@ -27,10 +29,12 @@ class Commits:
         asking: Asking,
         settle: Callable[[Flight, bool], None],
         broken: Callable[[LiveRun, Exception], None],
+        outgoing: Outgoing,
     ) -> None:
-        self._asking, self._settle, self._broken = asking, settle, broken
+        self._asking, self._settle, self._broken, self._outgoing = asking, settle, broken, outgoing
         self._dirty: dict[bytes, LiveRun] = {}
         self._groups = 0
+        self.commits = self.steps = 0  # made, and steps of runs in them
         self.spill = False  # draining: attempts that have not begun go into task rows
 
     @property
@@ -85,14 +89,19 @@ class Commits:
             for flight in flights:
                 flight.announced = True
         self._groups += 1
+        told = self._outgoing.told()
         self._asking.ask(
             Lane.COMMIT,
-            lambda desk: desk.journal.commit(batch, announce),
-            lambda written: self._done(flights, written),
+            lambda desk: desk.journal.commit(batch, announce, told),
+            lambda written: self._done(flights, written, told),
         )
 
-    def _done(self, flights: list[Flight], written: set[UUID]) -> None:
+    def _done(self, flights: list[Flight], written: set[UUID], told: Told | None) -> None:
+        if told is not None:
+            self._outgoing.tell(told)
         self._groups -= 1
+        self.commits += 1
+        self.steps += len(flights)
         all_written, settle = len(written) == len(flights), self._settle
         for flight in flights:
             flight.run.committing = False

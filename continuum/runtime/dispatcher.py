@@ -12,34 +12,44 @@ by the poll, an ``Assign`` that is lost by the engine's own look at its leases.
 
 An engine's death is declared here at once (``retire``), so that its runs resume without waiting for a TTL (B3). Should
 dispatcher and engine die together, the dispatcher's next incarnation retires what the engine's next incarnation
-replaced.
+replaced. The deaths of other nodes are found by a :class:`~continuum.runtime.vigil.Vigil`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from continuum.model.ids import Owner
 from continuum.ports.dispatch import Dispatch, Woken
 from continuum.ports.mailbox import Mailbox
 from continuum.runtime.claimers import Claimers
-from continuum.runtime.neighbours import Neighbours
+from continuum.runtime.neighbours import DISPATCHER, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.role import Ports
 from continuum.runtime.tasks import Tasks
+from continuum.runtime.vigil import Vigil
 from continuum.wire.messages import (
+    Ask,
     Assign,
+    Disowned,
     EngineReady,
     Finished,
     Heartbeat,
     Look,
+    Members,
     Message,
+    NodeDied,
+    NodeSuspected,
     Recovered,
+    Settled,
     WorkerReady,
 )
 from continuum.wire.post import Peer
 
 CLAIM_MAX = 500
+CLAIM_MIN = 10  # in a large group
 ORPHANS_S = 10.0
 ORPHANS_GRACE_S = 15.0  # longer than a heartbeat's interval and the longest pause after a failure
 DUE_S = 0.25  # between two questions when the next run is due
@@ -79,7 +89,8 @@ class Dispatcher:
         now = ports.clock.monotonic()
         claimer = self._neighbours.owner_of(ports.name, ports.incarnation)
         self._claimers = Claimers(dispatch, ports.node, claimer, now)
-        self._tasks = Tasks(ports.post, dispatch, self._claimers, self._wake)
+        self._vigil = Vigil(dispatch, ports.incarnation.partition("-")[0], now)
+        self._tasks = Tasks(ports, dispatch, self._claimers, self._neighbours, self._wake)
         self._engines: dict[Peer, _Engine] = {}
         self._seen: set[str] = set()  # names of engines
         self._dead: list[str] = []  # owners to retire
@@ -93,28 +104,31 @@ class Dispatcher:
         self._upkeep_at = now + ORPHANS_S  # not among the first things of a node
         self._cancels_at = now + CANCELS_S
         self._draining = False
+        tasks, vigil, clock = self._tasks, self._vigil, ports.clock
+        self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
+            Look: self._on_look,
+            EngineReady: self._on_engine,
+            WorkerReady: self._on_worker,
+            Finished: tasks.finished,
+            Heartbeat: lambda _, message: tasks.beat(message.beats),
+            Recovered: lambda sender, message: tasks.stored(sender, message.stored),
+            Settled: lambda _, message: tasks.settled(message.keys),
+            Disowned: lambda _, message: tasks.disowned(message.keys),
+            Members: lambda _, message: self._neighbours.members(message),
+            NodeSuspected: lambda _, message: vigil.suspect(clock.monotonic()),
+            NodeDied: lambda _, message: vigil.died(message.node, message.boot),
+            Ask: lambda _, message: self._claimers.answer(message.owner, clock.monotonic()),
+        }
 
     def begin(self) -> None:
         self._look_runs = self._look_tasks = True
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
+        handlers = self._handlers
         for message in messages:
-            match message:
-                case Look(runs, tasks):
-                    self._look_runs |= runs
-                    self._look_tasks |= tasks
-                case Finished():
-                    self._tasks.finished(sender, message)
-                case Heartbeat(beats):
-                    self._tasks.beat(beats)
-                case EngineReady(owner, free):
-                    self._engine_says(sender, owner, free)
-                case WorkerReady():
-                    self._look_tasks |= self._tasks.worker_says(sender, message)
-                case Recovered(stored=keys):
-                    self._tasks.stored(sender, keys)
-                case _:
-                    pass  # for another role
+            handler = handlers.get(type(message))
+            if handler is not None:
+                handler(sender, message)
 
     def peer_up(self, name: str, incarnation: str, crew: str) -> None:
         self._neighbours.up(name, incarnation)
@@ -140,12 +154,15 @@ class Dispatcher:
                 self._dead.append(engine.owner)
         elif name.startswith("worker-"):
             self._tasks.worker_down(peer)
+        self._tasks.receiver_down(peer)
 
     def tick(self) -> None:
+        self._tasks.pass_on()
         self._outage.run(self._work)
         if self._outage.until > -math.inf:
             # Others could not renew their claims either: theirs must not be taken for dead when the database is back.
             self._orphans_at = max(self._orphans_at, self._clock.monotonic() + ORPHANS_GRACE_S)
+            self._vigil.postpone()
 
     def wake_at(self) -> float:
         moment = -math.inf if self._has_work() else self._next_moment()
@@ -159,10 +176,19 @@ class Dispatcher:
     def drained(self) -> bool:
         return self._draining and self._claimers.gone
 
-    def _engine_says(self, sender: Peer, owner: str, free: int) -> None:
-        engine = self._engines.setdefault(sender, _Engine(owner))
-        self._look_runs |= free > 0 and engine.free == 0
-        engine.owner, engine.free = owner, max(0, free)
+    def _on_look(self, _: Peer, message: Look) -> None:
+        self._look_runs |= message.runs
+        self._look_tasks |= message.tasks
+        if message.owners:
+            self._vigil.look(self._clock.monotonic())
+
+    def _on_worker(self, sender: Peer, message: WorkerReady) -> None:
+        self._look_tasks |= self._tasks.worker_says(sender, message)
+
+    def _on_engine(self, sender: Peer, message: EngineReady) -> None:
+        engine = self._engines.setdefault(sender, _Engine(message.owner))
+        self._look_runs |= message.free > 0 and engine.free == 0
+        engine.owner, engine.free = message.owner, max(0, message.free)
 
     def _predecessors(self, name: str, incarnation: str) -> list[str]:
         """Return who had this engine's name before, the last of them: their deaths came before our time."""
@@ -184,9 +210,9 @@ class Dispatcher:
 
     def _next_moment(self) -> float:
         if self._draining:
-            return self._claimers.wake_at()
+            return min(self._claimers.wake_at(), self._tasks.wake_at())
         moments = (self._look_at, self._due_at, self._orphans_at, self._upkeep_at, self._cancels_at)
-        return min(*moments, self._claimers.wake_at())
+        return min(*moments, self._claimers.wake_at(), self._vigil.wake_at(), self._tasks.wake_at())
 
     def _work(self) -> None:
         """Each step does its part or raises, and the next run takes it up where it was."""
@@ -200,6 +226,7 @@ class Dispatcher:
         if self._draining:
             self._finish()
         else:
+            self._bury(now)
             self._look(now)
         if now >= self._orphans_at:
             self._wake(self._dispatch.lose_orphans())
@@ -217,6 +244,17 @@ class Dispatcher:
     def _finish(self) -> None:
         if self._tasks.idle:
             self._claimers.close()
+
+    def _bury(self, now: float) -> None:
+        """Take up what the dead of other nodes left: their runs are due, and their claimed tasks are lost."""
+        if now >= self._vigil.wake_at():
+            self._vigil.keep(now)
+        retired = self._vigil.retired
+        while retired:
+            if Owner.parse(retired[-1]).engine == DISPATCHER:
+                self._wake(self._dispatch.lose_tasks(retired[-1], None))
+            retired.pop()
+            self._look_runs = True
 
     def _look(self, now: float) -> None:
         if now >= self._look_at:
@@ -247,12 +285,15 @@ class Dispatcher:
                 self._look_min_s = min(2 * self._look_min_s, self._poll_s)
 
     def _claim_runs(self) -> bool:
-        """Claim runs for the engines, the freest first; return True if there may be more."""
+        """Claim runs for the engines, the freest first; return True if there may be more.
+
+        An engine's share of a claim is its share of what is free in the whole group, so that nodes that look at the
+        same moment divide among them what there is."""
         engines = self._free_engines()
-        total = sum(engine.free for _, engine in engines)
+        total = sum(engine.free for _, engine in engines) + self._neighbours.free_elsewhere
         full = False
         for peer, engine in engines:
-            limit = min(engine.free, max(1, CLAIM_MAX * engine.free // total))
+            limit = min(engine.free, max(CLAIM_MIN, CLAIM_MAX * engine.free // total))
             runs = self._dispatch.claim(engine.owner, limit)
             if runs:
                 engine.free -= len(runs)

@@ -41,10 +41,14 @@ from continuum.runtime.releasing import Releasing
 from continuum.runtime.results import Results
 from continuum.runtime.role import Ports, log
 from continuum.runtime.snapshots import Snapshots, history_of
+from continuum.runtime.strays import Strays
 from continuum.wire.messages import (
+    Ask,
     Assign,
+    EngineReady,
     Finished,
     Heartbeat,
+    Members,
     Message,
     Recovered,
     TimersFired,
@@ -77,19 +81,21 @@ class Engine:
         self._asking = Asking(offload, ports.clock)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
         self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
-        self._commits = Commits(self._asking, self._settle, self._broken)
-        self._firing = Firing(self._fire, lambda: self._commits.room)
+        self._outgoing = Outgoing(ports)
+        self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
+        room, now_us = lambda: self._commits.room, self._ownership.now_us
+        self._firing = Firing(self._runs, room, now_us, self._touch)
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._results = Results(self._asking)
-        look, now_us = self._reading.want, self._ownership.now_us
+        look = self._reading.want
         self._attempts = Attempts(ports, self._runs, self._crew, self._commits, now_us, self._results, look)
+        self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
-        self._outgoing = Outgoing(ports, str(owner))
         self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
         self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._scanned)
-        self._draining = False
+        self._draining = self._retired = self._asked_to_retire = False
         self._releasing = Releasing(
             self._asking,
             ports.clock,
@@ -99,8 +105,6 @@ class Engine:
             self._drop,
             self._outgoing.runs_due,
         )
-        self._retired = False
-        self._asked_to_retire = False
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Finished: self._on_finished,
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
@@ -109,6 +113,8 @@ class Engine:
             Wake: self._on_wake,
             WorkerReady: self._on_worker,
             Recovered: self._on_recovered,
+            Members: lambda _, message: self._outgoing.neighbours.members(message),
+            Ask: lambda _, message: self._ownership.answer(message.owner),
         }
 
     # -- what a role has
@@ -119,8 +125,7 @@ class Engine:
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         handlers = self._handlers
         for message in messages:
-            handler = handlers.get(type(message))
-            if handler is not None:
+            if (handler := handlers.get(type(message))) is not None:
                 handler(sender, message)
 
     def complete(self, completion: Completion) -> None:
@@ -128,19 +133,16 @@ class Engine:
 
     def peer_up(self, name: str, incarnation: str, crew: str) -> None:
         self._crew.text = crew
-        self._outgoing.peers[name] = incarnation
+        self._outgoing.neighbours.up(name, incarnation)
         if name.startswith("worker"):
             self._attempts.placement.worker_up(Peer(name, incarnation))
         self._outgoing.announce_now()
 
     def peer_down(self, name: str, incarnation: str, crew: str) -> None:
         self._crew.text = crew
-        peer = Peer(name, incarnation)
-        if self._outgoing.peers.get(name) == incarnation:
-            del self._outgoing.peers[name]
-        self._ports.post.forget(peer)
+        self._outgoing.neighbours.down(name, incarnation)
         if name.startswith("worker"):
-            self._attempts.worker_down(peer)
+            self._attempts.worker_down(Peer(name, incarnation))
 
     def tick(self) -> None:
         self._asking.tick()
@@ -154,12 +156,13 @@ class Engine:
         self._loading.tick()
         self._reading.tick()
         self._firing.tick()
+        self._strays.tick()
         if self._draining:
             self._releasing.give_back_idle()
             self._retire()
         self._commits.tick()
         self._releasing.tick()
-        self._outgoing.tick(self._free if self._ownership.live else None)
+        self._outgoing.tick(self._load)
 
     def wake_at(self) -> float:
         return min(
@@ -257,11 +260,6 @@ class Engine:
         else:
             self._attempts.finished(worker, message)
 
-    def _fire(self, run_id: bytes, seq: int) -> None:
-        run = self._runs.get(run_id)
-        if run is not None and not run.evicting and run.machine.fire(seq, self._ownership.now_us()):
-            self._touch(run)
-
     def _on_wake(self, _: Peer, message: Wake) -> None:
         for run_id in message.runs:
             run = self._runs.get(run_id)
@@ -269,7 +267,7 @@ class Engine:
                 self._reading.want(run)
 
     def _on_worker(self, worker: Peer, message: WorkerReady) -> None:
-        if self._outgoing.peers.get(worker.name, worker.incarnation) == worker.incarnation:
+        if self._outgoing.neighbours.alive.get(worker.name, worker.incarnation) == worker.incarnation:
             self._attempts.placement.worker_says(worker, message.queues, message.window, message.stopping)
 
     def _on_recovered(self, worker: Peer, message: Recovered) -> None:
@@ -328,10 +326,8 @@ class Engine:
         for dispatch in dispatches:
             if dispatch.seq in run.machine.pending:
                 self._attempts.let_out(run, dispatch)
-        for timer in commit.timers_set:
-            self._outgoing.timer_set(run.id, timer, self._ownership.now_us())
-        if commit.tasks_set:
-            self._outgoing.tasks_set()
+        if commit.timers_set or commit.tasks_set:
+            self._outgoing.set_by(commit, self._ownership.now_us())
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
         """What the run did cannot be written: park it, with the reason, and let its neighbours go on."""
@@ -354,6 +350,7 @@ class Engine:
 
     def _drop(self, run: LiveRun) -> None:
         """Journal nothing more of it; its attempts' results find their next owner through the workers (A8)."""
+        self._strays.note(run)
         self._forget(run)
         run.machine.drop()
 
@@ -375,8 +372,8 @@ class Engine:
         idle = self._loading.idle and self._commits.idle and self._releasing.idle
         if not self._runs and idle and not self._asked_to_retire:
             self._asked_to_retire = True
-            owner = self._ownership.owner
-            self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.retire([owner]), self._on_retired)
+            owners = [self._ownership.owner]
+            self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.retire(owners), self._on_retired)
 
     def _on_retired(self, _: object) -> None:
         self._retired = True
@@ -384,6 +381,14 @@ class Engine:
     @property
     def _free(self) -> int:
         return 0 if self._draining else max(self._limits.runs_max - len(self._runs), 0)
+
+    def _load(self) -> EngineReady | None:
+        """What the others plan with; None while this engine is not registered."""
+        if not self._ownership.live:
+            return None
+        parked = sum(run.machine.parked for run in self._runs.values())
+        counts = self._commits.commits, self._commits.steps
+        return EngineReady(self._ownership.owner, self._free, len(self._runs), parked, *counts)
 
     def _scanned(self, leases: list[Lease]) -> None:
         for lease in leases:

@@ -7,16 +7,25 @@ a result, would wait behind the commits of all of them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+
+from continuum.runtime.live import LiveRun
 
 TimerKey = tuple[bytes, int]
 
 
 class Firing:
-    """``fire(run, seq)`` fires one; ``room()`` says how many more runs may change now."""
+    """``room()`` says how many more of the ``runs`` may change now, ``now_us()`` is the database's time; ``touch(run)``
+    is called for each that changed."""
 
-    def __init__(self, fire: Callable[[bytes, int], None], room: Callable[[], int]) -> None:
-        self._fire, self._room = fire, room
+    def __init__(
+        self,
+        runs: Mapping[bytes, LiveRun],
+        room: Callable[[], int],
+        now_us: Callable[[], int],
+        touch: Callable[[LiveRun], None],
+    ) -> None:
+        self._runs, self._room, self._now_us, self._touch = runs, room, now_us, touch
         self._waiting: deque[TimerKey] = deque()
 
     def add(self, timers: Iterable[TimerKey]) -> None:
@@ -25,8 +34,12 @@ class Firing:
     def tick(self) -> None:
         waiting = self._waiting
         if waiting:
+            now_us = self._now_us()
             for _ in range(min(self._room(), len(waiting))):
-                self._fire(*waiting.popleft())
+                run_id, seq = waiting.popleft()
+                run = self._runs.get(run_id)
+                if run is not None and not run.evicting and run.machine.fire(seq, now_us):
+                    self._touch(run)
 
     def wake_at(self) -> float:
         """At once while some may fire; otherwise an answered commit makes room, and wakes the engine by itself."""

@@ -4,22 +4,27 @@
 
 Two threads share the ``COMMIT`` queue, so that one encodes its batch while the other waits for the disk. All
 completions that gather before the loop looks cost one wake together.
+
+The ``LEASE`` lane also minds its connection while it has nothing to do: the engine is held by it (L4), so when it
+breaks it is made anew within milliseconds, and not at the next heartbeat.
 """
 
 from __future__ import annotations
 
+import select
 import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from continuum.errors import JournalError
-from continuum.ports.offload import Completion, Desk, Lane
+from continuum.ports.offload import Completion, Desk, Lane, Line
 from continuum.runtime.role import log
 from continuum.runtime.wake import Wake
 
 THREADS: dict[Lane, int] = {Lane.COMMIT: 2, Lane.READ: 1, Lane.LEASE: 1}
+MEND_S = 1.0  # between two tries to connect again
 _CLOSE_S = 5.0
 
 Work = Callable[[Desk], object]
@@ -40,6 +45,7 @@ class ThreadOffload:
         self._queues: dict[Lane, SimpleQueue[tuple[int, Work] | None]] = {
             lane: SimpleQueue() for lane in Lane
         }
+        self._leases = Wake()  # something is in the queue of the lane
         self._threads = [
             threading.Thread(target=self._serve, args=(lane,), name=f"{lane.value}-{number}", daemon=True)
             for lane, count in THREADS.items()
@@ -50,7 +56,7 @@ class ThreadOffload:
 
     def submit(self, lane: Lane, ticket: int, work: Work) -> None:
         """Queue ``work`` for a thread of the lane."""
-        self._queues[lane].put((ticket, work))
+        self._put(lane, (ticket, work))
 
     def drain(self) -> list[Completion]:
         """Return the completions since the last call, in order; for the loop's thread."""
@@ -61,15 +67,34 @@ class ThreadOffload:
         """Let the threads finish what is queued, close their desks and end."""
         for lane, count in THREADS.items():
             for _ in range(count):
-                self._queues[lane].put(None)
+                self._put(lane, None)
         for thread in self._threads:
             thread.join(_CLOSE_S)
+        if not any(thread.is_alive() for thread in self._threads):
+            self._leases.close()
+
+    def _put(self, lane: Lane, item: tuple[int, Work] | None) -> None:
+        self._queues[lane].put(item)
+        if lane is Lane.LEASE:
+            self._leases.set()
+
+    def _next(self, lane: Lane, line: Line | None) -> tuple[int, Work] | None:
+        """Wait for the lane's next work, and mind its connection meanwhile."""
+        queue = self._queues[lane]
+        if lane is not Lane.LEASE or line is None:
+            return queue.get()
+        while True:
+            self._leases.clear()
+            try:
+                return queue.get_nowait()
+            except Empty:
+                _mind(line, self._leases)
 
     def _serve(self, lane: Lane) -> None:
-        queue, completions, wake = self._queues[lane], self._completions, self._wake
+        completions, wake = self._completions, self._wake
         with ExitStack() as stack:
             desk: Desk | None = None
-            while (item := queue.get()) is not None:
+            while (item := self._next(lane, desk.line if desk is not None else None)) is not None:
                 ticket, work = item
                 try:
                     if desk is None:
@@ -83,3 +108,21 @@ class ThreadOffload:
                 del item, work  # a batch must not live until the next one comes
                 completions.append(completion)
                 wake.set()
+
+
+def _mind(line: Line, work: Wake) -> None:
+    """Wait until there is work, or something of the connection to be seen to."""
+    poll = select.poll()
+    poll.register(work.fileno(), select.POLLIN)
+    descriptor = line.fileno()
+    if descriptor is not None:
+        poll.register(descriptor, select.POLLIN)
+    ready = [fd for fd, _ in poll.poll(None if descriptor is not None else MEND_S * 1000)]
+    if work.fileno() in ready:
+        return
+    try:
+        line.mend()
+    except JournalError as error:
+        log.debug("%s; the engine's lock is not held meanwhile", error)
+    except Exception:  # noqa: BLE001 - a lane that ended would stop every run of the engine
+        log.exception("the connection of lane %s cannot be mended", Lane.LEASE.value)

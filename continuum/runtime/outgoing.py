@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from continuum.ports.journal import TimerRow
+from collections.abc import Callable
+
+from continuum.ports.dispatch import Told
+from continuum.ports.journal import RunCommit
+from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.role import Ports
 from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet, Wake
 
@@ -11,11 +15,9 @@ NEAR_TIMER_S = 60.0  # farther ones the timer reads by itself
 
 
 class Outgoing:
-    """``peers``: the live processes of the node, by name."""
-
-    def __init__(self, ports: Ports, owner: str) -> None:
-        self._post, self._clock, self._owner = ports.post, ports.clock, owner
-        self.peers: dict[str, str] = {}
+    def __init__(self, ports: Ports) -> None:
+        self._post, self._clock = ports.post, ports.clock
+        self.neighbours = Neighbours(ports)
         self._timers: list[tuple[bytes, int, float]] = []
         self._ended: list[bytes] = []
         self._mail: list[bytes] = []
@@ -23,16 +25,17 @@ class Outgoing:
         self._announce_at = 0.0
         self._announced = False  # once registered it says so at once: runs wait for this engine
 
-    def timer_set(self, run: bytes, timer: TimerRow, now_us: int) -> None:
-        delay_s = timer.delay_s if timer.delay_s is not None else ((timer.until or 0) - now_us) / 1e6
-        if delay_s <= NEAR_TIMER_S:
-            self._timers.append((run, timer.seq, max(delay_s, 0.0)))
+    def set_by(self, commit: RunCommit, now_us: int) -> None:
+        """A commit has set timers, or put attempts into task rows."""
+        for timer in commit.timers_set:
+            delay_s = timer.delay_s if timer.delay_s is not None else ((timer.until or 0) - now_us) / 1e6
+            if delay_s <= NEAR_TIMER_S:
+                self._timers.append((commit.run_id.bytes, timer.seq, max(delay_s, 0.0)))
+        if commit.tasks_set:
+            self._look_tasks = True
 
     def ended(self, run: bytes) -> None:
         self._ended.append(run)
-
-    def tasks_set(self) -> None:
-        self._look_tasks = True
 
     def runs_due(self) -> None:
         """Runs were given back, or inserted: a dispatcher may claim them."""
@@ -43,6 +46,15 @@ class Outgoing:
         self._mail.append(run)
         self._look_runs = True
 
+    def told(self) -> Told | None:
+        """What takes the wakes of a commit that go to other nodes by message; None if no node is reached so."""
+        return Told(self.neighbours.reaches) if self.neighbours.reaches_any else None
+
+    def tell(self, told: Told) -> None:
+        """The commit is done: send what it took. Whoever is not reached any more finds it with a scan."""
+        if told.woken:
+            self.neighbours.wake(told.woken)
+
     def announce_now(self) -> None:
         """Something changed that the others plan with."""
         self._announce_at = 0.0
@@ -50,8 +62,8 @@ class Outgoing:
     def announce_at(self) -> float:
         return self._announce_at
 
-    def tick(self, free: int | None) -> None:
-        """Send. ``free``: how many more runs the engine takes, None while it is not registered."""
+    def tick(self, load: Callable[[], EngineReady | None]) -> None:
+        """Send. ``load`` is asked when it is time to say it; None while the engine is not registered."""
         if self._timers:
             self._post.hint("timer", TimersSet(self._timers))
             self._timers = []
@@ -59,17 +71,17 @@ class Outgoing:
             self._post.hint("router", RunsEnded(self._ended))
             self._ended = []
         if self._mail:
-            for name in self.peers:
-                if name.startswith("engine"):
-                    self._post.hint(name, Wake(self._mail))
+            self.neighbours.announce("engine", Wake(self._mail))
             self._mail = []
         if self._look_runs or self._look_tasks:
             self._post.hint("dispatcher", Look(self._look_runs, self._look_tasks))
             self._look_runs = self._look_tasks = False
         now = self._clock.monotonic()
-        if now >= self._announce_at or (free is not None and not self._announced):
-            self._announce_at = now + ANNOUNCE_S
-            if free is not None:
+        if now >= self._announce_at or not self._announced:
+            ready = load()
+            if now >= self._announce_at or ready is not None:
+                self._announce_at = now + ANNOUNCE_S
+            if ready is not None:
                 self._announced = True
-                for name in self.peers:
-                    self._post.hint(name, EngineReady(self._owner, free))
+                for name in self.neighbours.alive:
+                    self._post.hint(name, ready)

@@ -1,4 +1,7 @@
-"""The engine's own row: registered at start, renewed while it lives, and the source of the database's time (L2, L3)."""
+"""The engine's own row: registered at start, renewed while it lives, and the source of the database's time (L2, L3).
+
+The engine is also held by the session of its ``LEASE`` lane, whose end tells others that it is dead (L4).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 
 from continuum.model.ids import Owner
 from continuum.ports.clock import Clock
-from continuum.ports.offload import Lane
+from continuum.ports.offload import Desk, Lane
 from continuum.runtime.asking import Asking
 from continuum.runtime.role import log
 
@@ -36,11 +39,17 @@ class Ownership:
 
     def begin(self) -> None:
         owner, node, address, loaded = self.owner, self._node, self._address, self._loaded
-        self._asking.ask(
-            Lane.LEASE,
-            lambda desk: desk.dispatch.register(owner, node, address, TTL_S, loaded),
-            self._registered,
-        )
+
+        def register(desk: Desk) -> float:
+            desk.dispatch.hold(owner)
+            return desk.dispatch.register(owner, node, address, TTL_S, loaded)
+
+        self._asking.ask(Lane.LEASE, register, self._registered)
+
+    def answer(self, owner: str) -> None:
+        """Somebody doubts that this owner lives: renew its row at once. Nothing happens before it is registered."""
+        if owner == self.owner and self._next_beat < float("inf"):
+            self._next_beat = self._clock.monotonic()
 
     def tick(self) -> None:
         if self._clock.monotonic() >= self._next_beat:

@@ -4,6 +4,8 @@
 
     notice "due"  ──► Look(runs)          RunsEnded from engines ──► announce_ended, one for all of a tick
     notice "task" ──► Look(tasks)
+    notice "owner" ─► Look(owners)
+    notice "ask" ───► Ask, if the owner is of this node
     notice "mail" ──► Wake, if the owner is of this node; its own node hears the notice too
 
 Notices get lost with their connection. So every ``scan_s`` the mailboxes of this node's runs are looked at (B6), and
@@ -36,7 +38,7 @@ class Router:
         self._clock, self._mailbox, self._scan_s = ports.clock, mailbox, scan_s
         self._neighbours = Neighbours(ports)
         self._outage = Outage(ports.name, ports.clock)
-        self._look_runs = self._look_tasks = False
+        self._look_runs = self._look_tasks = self._look_owners = False
         self._woken: dict[Woken, None] = {}
         self._ended: dict[UUID, None] = {}
         self._scan_at = ports.clock.monotonic()
@@ -53,6 +55,10 @@ class Router:
                     self._look_runs = True
                 case "task":
                     self._look_tasks = True
+                case "owner":
+                    self._look_owners = True
+                case "ask" if notice.owner is not None:
+                    self._neighbours.ask(notice.owner)
                 case "mail" if notice.owner is None:
                     self._look_runs = True
                 case "mail" if notice.run_id is not None:
@@ -64,7 +70,7 @@ class Router:
 
     def reconnected(self) -> None:
         """The connection that listens is new: look for what was notified while there was none."""
-        self._look_runs = self._look_tasks = True
+        self._look_runs = self._look_tasks = self._look_owners = True
         self._scan_at = self._clock.monotonic()
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
@@ -80,9 +86,9 @@ class Router:
         self._neighbours.down(name, incarnation)
 
     def tick(self) -> None:
-        if self._look_runs or self._look_tasks:
-            self._neighbours.look(runs=self._look_runs, tasks=self._look_tasks)
-            self._look_runs = self._look_tasks = False
+        if self._look_runs or self._look_tasks or self._look_owners:
+            self._neighbours.look(runs=self._look_runs, tasks=self._look_tasks, owners=self._look_owners)
+            self._look_runs = self._look_tasks = self._look_owners = False
         if self._woken:
             self._neighbours.wake(self._woken)  # those of other nodes are theirs to hear
             self._woken = {}

@@ -2,7 +2,8 @@
 
 A task here::
 
-    claimed ──assign_task──► out at a worker ──Finished──► result ──offer_outcomes──► Settled
+    claimed ──assign_task──► out at a worker ──Finished──► to the owner by message (runtime/passing) ──► Settled
+       │                            │                └──no way, no answer──► offer_outcomes ──► Settled
        │                            └──worker died──► lose_tasks: a failed attempt (A4)
        └──return_tasks, if it could not be assigned
 
@@ -14,6 +15,7 @@ again (A5).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
@@ -21,13 +23,17 @@ from continuum.errors import JournalError
 from continuum.ports.dispatch import ClaimedTask, Dispatch, Woken
 from continuum.ports.journal import ResultKey, TaskOutcome
 from continuum.runtime.claimers import Claimers
+from continuum.runtime.neighbours import Neighbours
+from continuum.runtime.passing import Passed, Passing
+from continuum.runtime.role import Ports
 from continuum.runtime.worker import outcome_of
-from continuum.wire.messages import Execute, Finished, Key, Settled, WorkerReady
-from continuum.wire.post import Peer, Post
+from continuum.wire.messages import Abandon, Execute, Finished, Key, Settled, WorkerReady
+from continuum.wire.post import Peer
 
 TaskKey = tuple[UUID, int, int]
 CLAIM_MAX = 500
 OFFER_MAX = 500
+WITHDRAWN_S = 2.0  # between two looks for attempts that were withdrawn while they run
 
 
 class _Line:
@@ -53,12 +59,17 @@ class Tasks:
 
     def __init__(
         self,
-        post: Post,
+        ports: Ports,
         dispatch: Dispatch,
         claimers: Claimers,
+        neighbours: Neighbours,
         wake: Callable[[Sequence[Woken]], None],
     ) -> None:
-        self._post, self._dispatch, self._claimers, self._wake = post, dispatch, claimers, wake
+        self._post, self._dispatch, self._claimers, self._wake = ports.post, dispatch, claimers, wake
+        self._passing = Passing(ports.post, ports.clock, neighbours)
+        self._clock = ports.clock
+        self._withdrawn_at = ports.clock.monotonic()
+        self._owner_of: dict[Key, str] = {}  # of what was sent: who holds the run, as far as the claim knows
         self._lines: dict[Peer, _Line] = {}
         self._returns: dict[str, list[TaskKey]] = {}  # by claimer; nothing is claimed before they are back
         self._claimer_of: dict[Key, str] = {}  # of what was sent, until its end is stored
@@ -72,7 +83,8 @@ class Tasks:
     @property
     def idle(self) -> bool:
         """True if nothing claimed is without an end."""
-        return not (self._returns or self._claimer_of or self._results or self._deaths or self._kept)
+        held = self._returns or self._claimer_of or self._results or self._deaths or self._kept
+        return not held and self._passing.idle
 
     @property
     def pending(self) -> bool:
@@ -96,15 +108,46 @@ class Tasks:
     def worker_down(self, worker: Peer) -> None:
         """What it had from us is lost, but for the results that are here already."""
         line = self._lines.pop(worker, None)
-        lost = [key for key in line.out if key not in self._results] if line is not None else []
+        out = line.out if line is not None else ()
+        lost = [key for key in out if key not in self._results and key not in self._passing]
         claimers = [self._claimer_of.pop(key) for key in lost]
+        for key in lost:
+            self._owner_of.pop(key, None)
         self._deaths.extend((claimer, worker) for claimer in dict.fromkeys(sorted(claimers)))
         for claimer in claimers:
             self._claimers.ended(claimer)
 
     def finished(self, worker: Peer, result: Finished) -> None:
         """Keep the result until it is stored, also of an attempt that was counted as lost: A7 sorts it out."""
-        self._results[result.key] = (worker, result)
+        if not self._passing.offer(self._owner_of.get(result.key), worker, result):
+            self._results[result.key] = (worker, result)
+
+    def pass_on(self) -> None:
+        """Send the results that go by message; what has found no answer goes into the database."""
+        self._passing.flush()
+        self._store_instead(self._passing.take_overdue())
+
+    def settled(self, keys: Sequence[Key]) -> None:
+        """The owner has committed these results, or nobody wants them."""
+        settled: dict[Peer, list[Key]] = {}
+        for key in keys:
+            passed = self._passing.take(key)
+            if passed is not None:
+                settled.setdefault(passed.worker, []).append(key)
+                self._end(passed.worker, key)
+        for worker, of_worker in settled.items():
+            self._post.send(worker, Settled(of_worker))
+
+    def disowned(self, keys: Sequence[Key]) -> None:
+        """Whom they were sent to does not own these runs, or could not be reached."""
+        self._store_instead([passed for key in keys if (passed := self._passing.take(key)) is not None])
+
+    def receiver_down(self, peer: Peer) -> None:
+        """A process of the node died, perhaps with results that it was to take or to carry."""
+        self._store_instead(self._passing.take_from(peer))
+
+    def wake_at(self) -> float:
+        return min(self._passing.wake_at(), self._withdrawn_at if self._claimer_of else math.inf)
 
     def beat(self, beats: Sequence[tuple[Key, bytes]]) -> None:
         self._beats.update((key, details) for key, details in beats if key in self._claimer_of)
@@ -115,11 +158,13 @@ class Tasks:
             self._end(worker, key)
 
     def write(self) -> None:
-        """Store what ended, and give back what was claimed and not sent."""
+        """Store what ended, give back what was claimed and not sent, stop what nobody waits for."""
         self._note()
         self._offer()
         self._lose()
         self._return()
+        if self._clock.monotonic() >= self._withdrawn_at:
+            self._stop_withdrawn()
 
     def claim(self) -> bool:
         """Claim as many tasks as there is credit for and send them; return True if there may be more."""
@@ -189,6 +234,8 @@ class Tasks:
         execute = _execute(task)
         self._lines[worker].out.add(execute.key)
         self._claimer_of[execute.key] = claimer
+        if task.owner is not None:
+            self._owner_of[execute.key] = task.owner
         self._post.send(worker, execute)
 
     def _return(self) -> None:
@@ -215,6 +262,25 @@ class Tasks:
             for worker, keys in settled.items():
                 self._post.send(worker, Settled(keys))
 
+    def _stop_withdrawn(self) -> None:
+        """Stop what runs here for an owner who has given it up, perhaps on another node: its row is gone."""
+        self._withdrawn_at = self._clock.monotonic() + WITHDRAWN_S
+        if not self._claimer_of:
+            return
+        claimed = self._dispatch.claimed(sorted(set(self._claimer_of.values())))
+        held = {(run_id.bytes, seq, attempt) for run_id, seq, attempt in claimed}
+        for worker, line in self._lines.items():
+            ended = [key for key in line.out if key in self._results or key in self._passing]
+            withdrawn = sorted(line.out.difference(held, ended))
+            for key in withdrawn:
+                self._end(worker, key)
+            if withdrawn:
+                self._post.send(worker, Abandon(withdrawn))
+
+    def _store_instead(self, returned: Sequence[Passed]) -> None:
+        for passed in returned:
+            self._results[passed.result.key] = (passed.worker, passed.result)
+
     def _lose(self) -> None:
         while self._deaths:
             claimer, worker = self._deaths[0]
@@ -223,6 +289,7 @@ class Tasks:
 
     def _end(self, worker: Peer, key: Key) -> None:
         self._results.pop(key, None)
+        self._owner_of.pop(key, None)
         if worker in self._lines:
             self._lines[worker].out.discard(key)
         claimer = self._claimer_of.pop(key, None)

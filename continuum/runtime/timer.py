@@ -23,7 +23,7 @@ from continuum.ports.mailbox import DueTimer, Mailbox
 from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.role import Ports
-from continuum.wire.messages import Message, TimersFired, TimersSet
+from continuum.wire.messages import Members, Message, TimersFired, TimersSet
 from continuum.wire.post import Peer
 
 BATCH_MAX = 1_000
@@ -57,6 +57,7 @@ class Timer:
         self._heap: list[_Entry] = []
         self._due: dict[TimerKey, float] = {}  # an entry of the heap that is not here, or later, is void
         self._fired: dict[TimerKey, float] = {}  # within the last REFIRE_S, oldest first
+        self._left: set[TimerKey] = set()  # fired, and left to the timer of the owner's node
         self._mail: list[Woken] = []
         self._refresh_at = ports.clock.monotonic()
         self._draining = False
@@ -67,10 +68,15 @@ class Timer:
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         now = self._clock.monotonic()
         for message in messages:
-            if isinstance(message, TimersSet):
-                for run, seq, in_s in message.timers:
-                    if in_s <= self._horizon_s and len(self._due) < KEPT_MAX:
-                        self._keep((run, seq), now + in_s)
+            match message:
+                case TimersSet(timers):
+                    for run, seq, in_s in timers:
+                        if in_s <= self._horizon_s and len(self._due) < KEPT_MAX:
+                            self._keep((run, seq), now + in_s)
+                case Members():
+                    self._neighbours.members(message)
+                case _:
+                    pass  # for another role
 
     def peer_up(self, name: str, incarnation: str, crew: str) -> None:
         self._neighbours.up(name, incarnation)
@@ -109,6 +115,7 @@ class Timer:
 
     def _refresh(self, now: float) -> None:
         timers = self._mailbox.timers_within(self._horizon_s, READ_MAX)
+        self._left &= {(timer.run_id.bytes, timer.seq) for timer in timers}
         for timer in timers:
             key = (timer.run_id.bytes, timer.seq)
             self._keep(key, max(now + timer.in_s, self._fired.get(key, -math.inf) + REFIRE_S))
@@ -150,17 +157,25 @@ class Timer:
         return batch
 
     def _announce(self, due: Iterable[DueTimer]) -> None:
-        """Tell the owners: those of this node directly, the others through the database."""
+        """Tell the owners: those of this node directly, the others by the group, or through the database.
+
+        The timer of every node has all near timers. So one whose owner is on a node that can be reached is left to the
+        timer there, and told from here only if it still exists when it is offered again."""
         local: dict[str, list[TimerKey]] = {}
         foreign: dict[Woken, None] = {}
         for timer in due:
-            peer = self._neighbours.peer_of(timer.owner) if timer.owner is not None else None
+            key, owner = (timer.run_id.bytes, timer.seq), timer.owner
+            peer = self._neighbours.peer_of(owner) if owner is not None else None
             if peer is not None:
-                local.setdefault(peer.name, []).append((timer.run_id.bytes, timer.seq))
-            elif timer.owner is not None:
-                foreign[Woken(timer.run_id, timer.owner)] = None
-            else:
+                local.setdefault(peer.name, []).append(key)
+            elif owner is None:
                 self._neighbours.look()
+            elif key not in self._left and self._neighbours.reaches(owner):
+                self._left.add(key)
+            else:
+                self._left.discard(key)
+                foreign[Woken(timer.run_id, owner)] = None
         for name, timers in local.items():
             self._post.hint(name, TimersFired(timers))
-        self._mail.extend(list(foreign)[: MAIL_MAX - len(self._mail)])
+        unreached = self._neighbours.wake(foreign).foreign
+        self._mail.extend(unreached[: MAIL_MAX - len(self._mail)])

@@ -12,8 +12,8 @@ Each attempt is started at most once by an incarnation of a worker (A5): a secon
 stored, changes nothing; and one that comes after this worker has told an engine by ``Recovered`` that it does not know
 the attempt is taken from that engine only, because the late one is an echo of an owner that has lost the run.
 
-``offer_outcomes`` wakes nobody by itself. The worker hints to the owners of its own node, and to its dispatcher about
-runs without an owner; owners on other nodes find the result with their router's scan.
+``offer_outcomes`` wakes nobody by itself. The worker hints to the owners of its own node and of those that the group
+reaches, and to its dispatcher about runs without an owner; other owners find the result with their router's scan.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from uuid import UUID
 from continuum.ports.dispatch import Dispatch
 from continuum.ports.executor import Executor
 from continuum.ports.journal import TaskOutcome
-from continuum.runtime.neighbours import DISPATCHER, Neighbours
+from continuum.runtime.neighbours import DISPATCHER, GROUP, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.recent import Recent
 from continuum.runtime.role import Ports
 from continuum.runtime.window import Window
 from continuum.wire.messages import (
     Abandon,
+    Ask,
     Disowned,
     Execute,
     Finished,
     Heartbeat,
     Key,
+    Members,
     Message,
     Recover,
     Recovered,
@@ -85,6 +87,10 @@ class Worker:
         self._window = Window(slots, now)
         self._held: dict[Key, _Held] = {}
         self._ownerless: set[Key] = set()  # held, and nobody of this node waits for them
+        self._unheld: dict[
+            Peer, None
+        ] = {}  # dispatchers that gave us work, and are to be held by our session
+        self._holding: set[Peer] = set()
         self._open = self._open_claimed = 0  # held without a result; those of them that the dispatcher sent
         self._stored: Recent[Key, None] = Recent(STORED_MAX)
         self._refused: Recent[Key, Peer] = Recent(REFUSED_MAX)  # the only one who may still send it
@@ -110,6 +116,10 @@ class Worker:
                     self._disown(sender, keys)
                 case Abandon(keys):
                     self._abandon(sender, keys)
+                case Members():
+                    self._neighbours.members(message)
+                case Ask(owner):
+                    self._answer(owner)
                 case _:
                     pass  # a hint for another role
 
@@ -135,13 +145,13 @@ class Worker:
             self._send_heartbeats(now)
         self._collect()
         self._window.sample(now)
-        if min(self._store_at, self._beat_at) <= now:
+        if self._write_at() <= now:
             self._outage.run(self._write)
         self._announce(now)
 
     def wake_at(self) -> float:
         moments = [self._announce_at, self._window.sample_at(), self._executor.wake_at()]
-        moments.append(max(min(self._store_at, self._beat_at), self._outage.until))
+        moments.append(max(self._write_at(), self._outage.until))
         if self._executor.beating:
             moments.append(self._beats_at)
         if self._free_changed():
@@ -179,6 +189,8 @@ class Worker:
         held = self._held[key] = _Held(sender)
         self._open += 1
         self._open_claimed += held.claimed
+        if held.claimed and sender not in self._holding:
+            self._unheld[sender] = None
         self._executor.start(task)
 
     def _settled(self, keys: Sequence[Key]) -> None:
@@ -276,8 +288,22 @@ class Worker:
             self._post.send_all(requester, of_requester)
         self._window.completed(len(finished))
 
+    def _answer(self, owner: str) -> None:
+        """Somebody doubts that this dispatcher's claims are kept: they are, while attempts of a dead one are here."""
+        if any(
+            self._owner_of(held.requester) == owner for held in map(self._held.__getitem__, self._ownerless)
+        ):
+            self._beat_at = self._clock.monotonic()
+
+    def _write_at(self) -> float:
+        return -math.inf if self._unheld else min(self._store_at, self._beat_at)
+
     def _write(self) -> None:
         now = self._clock.monotonic()
+        for dispatcher in list(self._unheld):
+            self._dispatch.hold(self._owner_of(dispatcher))
+            self._holding.add(dispatcher)
+            del self._unheld[dispatcher]
         if self._store_at <= now:
             self._store(now)
         if self._beat_at <= now:
@@ -306,9 +332,12 @@ class Worker:
             for key in self._ownerless
             if (held := self._held[key]).claimed and held.result is None
         }
-        for name, incarnation in sorted(claimers):
-            self._dispatch.heartbeat(self._neighbours.owner_of(name, incarnation), CLAIM_TTL_S)
+        for dispatcher in sorted(claimers):
+            self._dispatch.heartbeat(self._owner_of(dispatcher), CLAIM_TTL_S)
         self._beat_at = now + CLAIM_BEAT_S if claimers else math.inf
+
+    def _owner_of(self, peer: Peer) -> str:
+        return self._neighbours.owner_of(peer.name, peer.incarnation)
 
     def _credits(self) -> tuple[int, int]:
         """Return the credit of each engine, and the dispatcher's: the slots that no engine uses."""
@@ -329,6 +358,9 @@ class Worker:
         leaving = self._linger_until is not None
         self._neighbours.announce("engine", WorkerReady(self._queues, window, self._open, leaving))
         self._neighbours.announce(DISPATCHER, WorkerReady(self._queues, free, self._open, leaving))
+        self._neighbours.announce(
+            GROUP, WorkerReady(self._queues, self._slots, min(self._open, self._slots), leaving)
+        )
         self._announced, self._announced_at = (window, free), now
         lingers = leaving and now < (self._linger_until or 0.0)
         self._announce_at = now + (ANNOUNCE_MIN_S if lingers else ANNOUNCE_S)

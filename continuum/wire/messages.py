@@ -78,9 +78,10 @@ class Abandon(msgspec.Struct, frozen=True, array_like=True, tag="a", gc=False):
 
 
 class WorkerReady(msgspec.Struct, frozen=True, array_like=True, tag="w"):
-    """worker → engines, dispatcher: at start, when its window changes, and now and then.
+    """worker → engines, dispatcher, group: at start, when its window changes, and now and then.
 
-    ``window``: how many attempts the receiver may have at this worker at once (its credit)."""
+    ``window``: how many attempts the receiver may have at this worker at once (its credit); to the group it says how
+    many the worker runs at once at most."""
 
     queues: tuple[str, ...]
     window: int
@@ -105,10 +106,16 @@ class Recovered(msgspec.Struct, frozen=True, array_like=True, tag="R"):
 
 class EngineReady(msgspec.Struct, frozen=True, array_like=True, tag="e"):
     """engine → everybody: at start, on change and now and then. ``owner``: the owner under which it holds leases;
-    ``free``: how many more runs it takes, 0 while draining."""
+    ``free``: how many more runs it takes, 0 while draining. ``live``: runs in memory, ``parked`` of which wait for
+    signals and timers only. ``commits`` and ``steps``: how many commits it has made, and how many steps of runs were
+    in them."""
 
     owner: str
     free: int
+    live: int = 0
+    parked: int = 0
+    commits: int = 0
+    steps: int = 0
 
 
 class Assign(msgspec.Struct, frozen=True, array_like=True, tag="A"):
@@ -125,10 +132,18 @@ class Wake(msgspec.Struct, frozen=True, array_like=True, tag="k"):
 
 
 class Look(msgspec.Struct, frozen=True, array_like=True, tag="l"):
-    """router | engine | timer → dispatcher: something can be claimed now (runs, tasks or both)."""
+    """router | engine | timer → dispatcher: something can be claimed now (runs, tasks or both), or ``owners``: there is
+    a new one."""
 
     runs: bool = True
     tasks: bool = False
+    owners: bool = False
+
+
+class Ask(msgspec.Struct, frozen=True, array_like=True, tag="q"):
+    """router → the process that stands for this owner: somebody doubts that it lives; renew its row at once."""
+
+    owner: str
 
 
 class TimersSet(msgspec.Struct, frozen=True, array_like=True, tag="t"):
@@ -149,6 +164,45 @@ class RunsEnded(msgspec.Struct, frozen=True, array_like=True, tag="E"):
     runs: list[bytes]
 
 
+class Route(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """role → group: (owner, runs): wake these runs, whose owners are on other nodes."""
+
+    wakes: list[tuple[str, list[bytes]]]
+
+
+class Forward(msgspec.Struct, frozen=True, array_like=True, tag="F"):
+    """dispatcher → group: results for an engine of another node. ``Settled`` or ``Disowned`` comes back for each, or
+    nothing at all: then the results go into the database."""
+
+    owner: str
+    results: list[Finished]
+
+
+class Members(msgspec.Struct, frozen=True, array_like=True, tag="m"):
+    """group → roles: at start, on change and now and then.
+
+    ``nodes``: (node, boot, free) of the other nodes that can be reached by message; ``free``: how many more runs
+    their engines take. ``suspected``: (node, boot) of those that have not answered, on which nobody relies."""
+
+    nodes: list[tuple[str, str, int]]
+    suspected: list[tuple[str, str]] = []
+
+
+class NodeSuspected(msgspec.Struct, frozen=True, array_like=True, tag="u"):
+    """group → dispatcher: this life of a node does not answer; no verdict yet. Said once per suspicion."""
+
+    node: str
+    boot: str
+
+
+class NodeDied(msgspec.Struct, frozen=True, array_like=True, tag="D"):
+    """group → dispatcher: the group's verdict on this life of a node, or its successor has come. It may be wrong (M4).
+    Said once per death, and again to a dispatcher that starts."""
+
+    node: str
+    boot: str
+
+
 Message = (
     Execute
     | Heartbeat
@@ -163,12 +217,18 @@ Message = (
     | Assign
     | Wake
     | Look
+    | Ask
     | TimersSet
     | TimersFired
     | RunsEnded
+    | Route
+    | Forward
+    | Members
+    | NodeSuspected
+    | NodeDied
 )
 RELIABLE: frozenset[type[Message]] = frozenset(
-    {Execute, Finished, Settled, Disowned, Abandon, Recover, Recovered, Assign}
+    {Execute, Finished, Settled, Disowned, Abandon, Recover, Recovered, Assign, Forward}
 )
 
 

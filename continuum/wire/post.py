@@ -174,20 +174,22 @@ class Post:
                 sent.resend_at = now + sent.delay_s
             line.resend_at = min(line.resend_at, sent.resend_at)
 
-    def _hint_part(self, name: str, part: list[Message]) -> None:
+    def _hint_part(self, name: str, part: list[Message], *, weighed: bool = False) -> None:
         data = encode_parcel(Parcel(VERSION, self.name, self.incarnation, "", 0, [], part))
-        if _is_too_large(data, part):
-            for half in _halves(part):
-                self._hint_part(name, half)
+        if len(data) > PARCEL_BYTES_MAX and not weighed:
+            for piece in _weighed(part):
+                self._hint_part(name, piece, weighed=True)
         else:
             self._transport.send(name, data)
 
-    def _send_part(self, peer: Peer, line: _Line, part: list[Message], now: float) -> None:
+    def _send_part(
+        self, peer: Peer, line: _Line, part: list[Message], now: float, *, weighed: bool = False
+    ) -> None:
         number = line.next_number if any(type(message) in RELIABLE for message in part) else 0
         data = self._parcel(peer, line, number, part)
-        if _is_too_large(data, part):
-            for half in _halves(part):
-                self._send_part(peer, line, half, now)
+        if len(data) > PARCEL_BYTES_MAX and not weighed:
+            for piece in _weighed(part):
+                self._send_part(peer, line, piece, now, weighed=True)
             return
         if number:
             line.next_number += 1
@@ -208,12 +210,17 @@ def _parts(messages: list[Message]) -> Iterable[list[Message]]:
         yield messages[start : start + PARCEL_MESSAGES_MAX]
 
 
-def _is_too_large(data: bytes, part: list[Message]) -> bool:
-    """True for a parcel that is to be cut: found out when it is made, because nearly all are small. A message that is
-    larger goes alone."""
-    return len(data) > PARCEL_BYTES_MAX and len(part) > 1
-
-
-def _halves(part: list[Message]) -> tuple[list[Message], list[Message]]:
-    middle = len(part) // 2
-    return part[:middle], part[middle:]
+def _weighed(messages: list[Message]) -> Iterable[list[Message]]:
+    """Cut what makes too large a parcel into parcels of bounded size; a message that is larger goes alone. That one is
+    too large is found out when it is made, because nearly all are small, and weighing costs as much as sending."""
+    part: list[Message] = []
+    size = 0
+    for message in messages:
+        weight = len(getattr(message, "args", b"")) + len(getattr(message, "payload", b""))
+        if part and size + weight > PARCEL_BYTES_MAX:
+            yield part
+            part, size = [], 0
+        part.append(message)
+        size += weight
+    if part:
+        yield part

@@ -111,6 +111,19 @@ class ZmqTransport:
         """Take a descriptor back, before it is closed."""
         self._poller.unregister(descriptor)
 
+    @property
+    def context(self) -> zmq.Context[zmq.Socket[bytes]]:
+        """For further sockets of this process, which `attach` lets ``wait`` wait for."""
+        return self._context
+
+    def attach(self, socket: zmq.Socket[bytes]) -> None:
+        """Let ``wait`` return when this socket of the `context` can be read."""
+        self._poller.register(socket, zmq.POLLIN)
+
+    def detach(self, socket: zmq.Socket[bytes]) -> None:
+        """Take a socket back, before it is closed."""
+        self._poller.unregister(socket)
+
     def wait(self, timeout_s: float) -> set[int]:
         """Wait until parcels arrive, a watched descriptor can be read, or the time is over; return the descriptors.
 

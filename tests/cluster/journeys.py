@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
-from continuum import ActivityError, Retry, Signal, activity, activity_info, sleep, workflow
+from continuum import ActivityError, History, Retry, Signal, activity, activity_info, sleep, workflow
 
 LEDGER_VARIABLE = "CONTINUUM_TEST_LEDGER"
 LOST = "lost"
@@ -110,3 +112,24 @@ async def journey(number: int, legs: int) -> list[object]:
         await sleep(0.4)
     seen.append(await go.wait())
     return seen
+
+
+def check_runs(results: Mapping[UUID, list[object]], histories: Sequence[History], lines: list[Line]) -> None:
+    """Assert that each journey, of any number of legs, ended right, and that no only attempt began twice."""
+    single = by_attempt(lines, "notify") | by_attempt(lines, "nap")
+    assert set(single.values()) == {1}, "an activity with one attempt ran twice"
+    assert {attempt for _, _, attempt in single} == {1}
+    for run_id, result in results.items():
+        assert result[0::2] == [*range(len(result) // 2), 7], result
+        for leg, value in enumerate(result[1::2]):
+            ran = (str(run_id), leg, 1) in single
+            assert value == LOST or (value == leg and ran), "a result without an attempt"
+    for history in histories:
+        seqs = [event.seq for event in history]
+        assert seqs == list(range(1, len(seqs) + 1)), f"gap or double in {history.run_id}"
+
+
+def check_payments(lines: list[Line], count: int) -> None:
+    """Assert that each of so many payments was made exactly once."""
+    payments = [(line.run, line.number) for line in lines if line.kind == "pay"]
+    assert len(payments) == len(set(payments)) == count

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from pathlib import Path
 
 from continuum.core.attempt import activity_info
 from continuum.core.definitions import activity, workflow
-from continuum.core.effects import wait_signal
+from continuum.core.effects import start_child, wait_signal
 from continuum.model.retry import Retry
 
 TRIES = Retry(max_attempts=5, initial=0.05)  # the tests kill workers
@@ -77,3 +78,26 @@ async def alone() -> list[int]:
 @workflow
 async def hangs_alone(marker: str) -> int:
     return await hang_isolated(marker)
+
+
+@activity
+async def hang_until_told(marker: str, told: str) -> None:
+    """Say so, wait, and say that it was told to stop."""
+    Path(marker).write_text(str(os.getpid()))
+    try:
+        await asyncio.Event().wait()
+    finally:
+        Path(told).write_text("told")
+
+
+@workflow
+async def hangs_until_told(marker: str, told: str) -> None:
+    await hang_until_told(marker, told)
+
+
+@workflow
+async def family(size: int) -> int:
+    """Children that may run anywhere."""
+    await wait_signal("go")
+    refs = [await start_child(chain(1)) for _ in range(size)]
+    return sum([await ref for ref in refs])

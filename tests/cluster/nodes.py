@@ -7,14 +7,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import psutil
 
+from continuum.cluster.status import NodeStatus, decode_status
+from continuum.errors import NodeError
 from continuum.node import NodeConfig
+from continuum.postgres import open_store
+from continuum.wire.curve import ClusterKey
+from continuum.wire.inquiry import ask_status
 
 CHECKOUT = Path(__file__).parents[2]
 LIMIT_S = 60.0
@@ -23,23 +28,31 @@ PROGRAM = """
 import json, sys
 from continuum.node import NodeConfig, run_node
 settings = json.loads(sys.argv[1])
-tuples = {name: tuple(settings.pop(name)) for name in ("modules", "queues")}
+tuples = {name: tuple(settings.pop(name)) for name in ("modules", "queues", "join")}
 print("calling run_node", file=sys.stderr, flush=True)
 sys.exit(run_node(NodeConfig(**settings, **tuples)))
 """
 
 
 class ForegroundNode:
-    """A process that runs ``run_node``. Its log is a file, so that nobody has to read it meanwhile."""
+    """A process that runs ``run_node``. Its log is a file, so that nobody has to read it meanwhile.
 
-    def __init__(self, config: NodeConfig, folder: Path) -> None:
+    ``command`` goes in front of it, to run it on a host of the test's own."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
         self._log = folder / f"{config.node_name}-{time.monotonic_ns()}.log"
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, json.dumps(asdict(config))],
+                [*command, sys.executable, "-c", PROGRAM, json.dumps(asdict(config))],
                 cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+                env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | dict(environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -60,14 +73,20 @@ class ForegroundNode:
     def wait_ready(self) -> None:
         self.wait_log("ready child='dispatcher'")
 
+    def pids(self) -> list[int]:
+        """All its processes, the supervisor first."""
+        return [self._tree.pid, *(child.pid for child in self._tree.children(recursive=True))]
+
     def end(self) -> int:
         """Wait for the end and return the exit code."""
         return self.process.wait(LIMIT_S)
 
 
 @contextmanager
-def foreground_node(config: NodeConfig, folder: Path) -> Iterator[ForegroundNode]:
-    node = ForegroundNode(config, folder)
+def foreground_node(
+    config: NodeConfig, folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[ForegroundNode]:
+    node = ForegroundNode(config, folder, environment)
     try:
         yield node
     finally:
@@ -80,6 +99,43 @@ def wait_until(condition: Callable[[], object], what: str, detail: Callable[[], 
     while not condition():
         assert time.monotonic() < deadline, f"still not: {what}\n{detail()}"
         time.sleep(0.01)
+
+
+class Cluster:
+    """The groups of the nodes of one instance, as the database and they themselves know them."""
+
+    def __init__(self, database_url: str, schema: str, key: ClusterKey | None = None) -> None:
+        self._store = open_store(database_url, schema)
+        self._key = key
+
+    def close(self) -> None:
+        self._store.close()
+
+    def addresses(self) -> dict[str, str]:
+        """Where the database says that the groups are; the last that was renewed of each node."""
+        return {group.node: group.address for group in reversed(self._store.dispatch.groups(100))}
+
+    def status(self, node: str) -> NodeStatus | None:
+        """What this node's group knows; None while it cannot be asked."""
+        address = self.addresses().get(node)
+        try:
+            return None if address is None else decode_status(ask_status(address, self._key, 2.0))
+        except NodeError:
+            return None
+
+    def sees(self, node: str) -> dict[str, str]:
+        """How this node sees the others: name -> status."""
+        status = self.status(node)
+        return {} if status is None else {m.name: m.status for m in status.members if m.name != node}
+
+    def wait_sees(self, node: str, others: Mapping[str, str]) -> None:
+        wait_until(lambda: self.sees(node) == others, f"{node} sees {others}", lambda: self.sees(node))
+
+    def count(self, node: str, name: str) -> int:
+        """How often this node's group has done something."""
+        status = self.status(node)
+        assert status is not None, f"{node} does not answer"
+        return status.counts.get(name, 0)
 
 
 def wait_pid(marker: Path) -> int:

@@ -6,15 +6,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
-from continuum import Client, History, Node
+from continuum import Client, Node
 from continuum.embedded import EmbeddedPostgres
 from continuum.errors import JournalError
 from tests.cluster import journeys
-from tests.cluster.journeys import LOST, by_attempt, go, journey, read_ledger
+from tests.cluster.journeys import check_payments, check_runs, go, journey, read_ledger
 from tests.integration.servers import wait_until
 
 RUNS, LEGS = 200, 4
@@ -93,21 +92,5 @@ def test_two_hundred_runs_end_right_while_everything_is_killed(
             for run in runs:
                 patiently(lambda run=run: client.signal(run.id, go, 7, id="go"))  # type: ignore[misc]
             results = {run.id: run.result(timeout=90) for run in runs}
-            check(results, [run.history() for run in runs], ledger)
-
-
-def check(results: dict[UUID, list[object]], histories: list[History], ledger: Path) -> None:
-    lines = read_ledger(ledger)
-    single = by_attempt(lines, "notify") | by_attempt(lines, "nap")
-    assert set(single.values()) == {1}, "an activity with one attempt ran twice"
-    assert {attempt for _, _, attempt in single} == {1}
-    payments = [(line.run, line.number) for line in lines if line.kind == "pay"]
-    assert len(payments) == len(set(payments)) == RUNS * LEGS, "each payment was made exactly once"
-    for run_id, result in results.items():
-        assert result[0::2] == [0, 1, 2, 3, 7], result
-        for leg, value in enumerate(result[1::2]):
-            ran = (str(run_id), leg, 1) in single
-            assert value == LOST or (value == leg and ran), "a result without an attempt"
-    for history in histories:
-        seqs = [event.seq for event in history]
-        assert seqs == list(range(1, len(seqs) + 1)), f"gap or double in {history.run_id}"
+            check_runs(results, [run.history() for run in runs], read_ledger(ledger))
+            check_payments(read_ledger(ledger), RUNS * LEGS)

@@ -43,7 +43,7 @@ import os, threading
 open("importing", "w").write(str(os.getpid()))
 threading.Event().wait()
 """
-ROLES = Counter(supervisor=1, router=1, timer=1, dispatcher=1, engine=1, worker=2)
+ROLES = Counter(supervisor=1, group=1, router=1, timer=1, dispatcher=1, engine=1, worker=2)
 
 
 @pytest.fixture

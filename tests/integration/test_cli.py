@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 from continuum.postgres import migrate
+from continuum.wire.curve import ClusterKey
 from continuum_cli.main import run as run_command
 from tests.integration.commands import COMMAND, Commands
 from tests.integration.servers import quick, wait_until
@@ -276,6 +277,29 @@ def test_the_url_is_shown_without_its_password(tmp_path: Path) -> None:
     assert continuum.lines("db", "url") == ["postgresql://ann:***@db.example/shop"]
     assert continuum.lines("db", "url", "--show-password") == [url]
     assert continuum("db", "url", "--json").document["source"] == "CONTINUUM_DATABASE_URL"
+
+
+@pytest.mark.rule("M3")
+def test_a_new_cluster_key_is_printed_and_is_another_each_time(tmp_path: Path) -> None:
+    (key,), (other,) = (Commands(tmp_path).lines("cluster", "keygen") for _ in range(2))
+    assert key != other
+    assert ClusterKey.parse(key, "the command").public != ClusterKey.parse(other, "the command").public
+
+
+@pytest.mark.rule("M3")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--bind", "tcp://0.0.0.0:7433"), ("tcp://0.0.0.0:7433", "`continuum cluster keygen` prints a key")),
+        (("--join", "a:b"), ("'a:b' is no address",)),
+        (("--cluster-key-file", "nothing"), ("the cluster key file, nothing, cannot be read",)),
+        (("--cluster-key-file", "app.py"), ("what stands in app.py is no cluster key",)),
+    ],
+)
+def test_a_node_that_cannot_join_a_cluster_is_usage_and_starts_nothing(
+    continuum: Commands, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    continuum("node", "start", "app", *options).assert_refused(2, *words)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from continuum.errors import JournalError
 from continuum.model.events import EventRow
 from continuum.model.run import RunSeed
-from continuum.ports.dispatch import Woken
+from continuum.ports.dispatch import Told, Woken
 from continuum.ports.journal import Lease, RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.postgres import Listener, PostgresStore, migrate, open_store
@@ -40,12 +40,12 @@ def listener(database_url: str, fresh_schema: str) -> Iterator[Listener]:
 
 
 def heard(listener: Listener, count: int) -> list[Notice]:
-    """Return the first notices, of which there must be ``count``."""
+    """Return the first notices but those of new owners, of which there must be ``count``."""
     notices: list[Notice] = []
     deadline = time.monotonic() + LIMIT_S
     while len(notices) < count and time.monotonic() < deadline:
         select.select([listener], [], [], 0.1)
-        notices += listener.poll()
+        notices += [notice for notice in listener.poll() if notice.kind != "owner"]
     return notices
 
 
@@ -70,6 +70,24 @@ def test_a_signal_is_announced_to_the_owner_or_as_due(store: PostgresStore, list
     store.dispatch.claim(OWNER, 1)
     store.catalog.signal(run_id, "approved", b"", None)
     assert heard(listener, 3) == [Notice("due"), Notice("due"), Notice("mail", run_id, OWNER)]
+
+
+def test_an_owner_that_is_told_by_message_is_not_notified(store: PostgresStore, listener: Listener) -> None:
+    for owner in (OWNER, ELSEWHERE):
+        store.dispatch.register(owner, owner.partition("/")[0], "", 600.0)
+    parent_id = run_of(store)
+    (parent,) = store.dispatch.claim(OWNER, 1)
+    for number, told in ((1, Told(lambda owner: owner == OWNER)), (2, None)):
+        child = RunSeed(id=uuid4(), workflow="flow", args=b"", parent_run_id=parent_id, parent_command=number)
+        event = EventRow(number, 1, b"")
+        start = RunCommit(parent_id, parent.token, number - 1, [event], "running", children_started=[child])
+        assert store.journal.commit([start])
+        (claimed,) = store.dispatch.claim(ELSEWHERE, 1)
+        end = RunCommit(child.id, claimed.token, 0, [], "completed", result=b"")
+        assert store.journal.commit([end], False, told)
+    store.mailbox.announce_ended([UUID(int=1)])
+    mail = [notice for notice in heard(listener, 5) if notice.kind == "mail"]
+    assert mail == [Notice("mail", parent_id, OWNER)], "of the second child only"
 
 
 def test_a_cancelled_run_is_announced_to_those_who_wait_and_to_its_owner(

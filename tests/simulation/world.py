@@ -24,6 +24,7 @@ from continuum.core.definitions import registry
 from continuum.errors import JournalError
 from continuum.memory.store import MemoryStore
 from continuum.model.events import ActivityRetried, ActivityScheduled, CompensationScheduled, from_row
+from continuum.ports.dispatch import Told
 from continuum.ports.journal import RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.ports.offload import Completion, Desk, Lane
@@ -223,10 +224,12 @@ class WatchedJournal:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
 
-    def commit(self, batch: Sequence[RunCommit], announce: bool = False) -> set[UUID]:
+    def commit(
+        self, batch: Sequence[RunCommit], announce: bool = False, told: Told | None = None
+    ) -> set[UUID]:
         written: set[UUID] = set()
         try:
-            written = self._journal.commit(batch, announce)
+            written = self._journal.commit(batch, announce, told)
         finally:
             self._world.note_commit(self._owner, batch, written)
         return written

@@ -7,6 +7,8 @@ from uuid import UUID
 import pytest
 
 from continuum.errors import JournalError
+from continuum.memory.database import Database
+from continuum.memory.dispatch import MemoryDispatch
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import CANCEL_MARGIN_S
 from continuum.ports.journal import Lease
@@ -239,7 +241,10 @@ def test_the_owner_of_this_node_is_woken_directly(scene: Scene) -> None:
     (lease,) = scene.stage.claim(scene.stage.owner())
     scene.stage.set_task(lease)
     worker = scene.worker()
-    finish(scene, worker, *executed(worker))
+    executed(worker)
+    scene.stage.kill("worker-1")
+    scene.stage.settle()
+    assert scene.outcomes(lease) == [False]
     assert engine.take(Wake) == [Wake([lease.run_id.bytes])]
 
 
@@ -417,3 +422,20 @@ def test_an_outage_is_asked_about_less_and_less_often(scene: Scene) -> None:
     scene.store.fault = down
     scene.stage.advance(60)
     assert 5 < len(asked) < 25
+
+
+class PooledDispatch(MemoryDispatch):
+    """What stands behind a connection pooler: no session holds anybody."""
+
+    def hold(self, owner: str) -> bool:
+        return False
+
+
+def test_a_dispatcher_behind_a_pooler_says_once_what_that_means(caplog: pytest.LogCaptureFixture) -> None:
+    stage = Stage()
+    dispatch = PooledDispatch(Database(lambda: 1_700_000_000.0 + stage.clock.now))
+    role = Dispatcher(stage.ports("dispatcher"), dispatch, stage.store.mailbox, ["default"])
+    stage.play("dispatcher", role)
+    stage.advance(100)
+    assert caplog.text.count("behind a connection pooler") == 1
+    assert dispatch.heartbeat(CLAIMER, 30.0) is not None, "and works all the same"

@@ -26,6 +26,7 @@ from continuum.runtime.limits import EngineLimits
 from continuum.runtime.outgoing import Outgoing
 from continuum.wire.messages import (
     Abandon,
+    Ask,
     Assign,
     Disowned,
     EngineReady,
@@ -407,7 +408,8 @@ def test_a_graceful_stop_finishes_what_runs_and_gives_back_the_rest(house: House
     house.engine.drain()
     house.settle()
     assert not house.engine.drained
-    assert house.dispatcher.take(EngineReady)[-1] == EngineReady(OWNER, 0)
+    said = house.dispatcher.take(EngineReady)[-1]
+    assert said == EngineReady(OWNER, 0, live=2, parked=1, commits=2, steps=2)
     assert house.stage.store.catalog.get(parked).owner is None  # type: ignore[union-attr]
     house.finish(task)
     assert house.engine.drained
@@ -498,6 +500,30 @@ def test_an_owner_that_was_found_expired_ends_its_process(house: House) -> None:
     assert house.engine.lost
 
 
+@pytest.mark.rule("L4")
+def test_an_owner_that_is_asked_for_renews_its_row_at_once_and_only_for_itself(house: House) -> None:
+    dispatch = house.stage.store.dispatch
+    house.stage.clock.now += 1
+    for owner, silent in ((str(Owner(NODE, INSTANCE, "engine-1", "b-0")), [OWNER]), (OWNER, [])):
+        house.advance(1)
+        asked = dispatch.ask(NODE, BOOT)
+        house.router.post.hint("engine-1", Ask(owner))
+        house.settle()
+        mine = [row for row in asked if row.owner == OWNER]
+        if silent:
+            assert [row.expires_us for row in dispatch.ask(NODE, BOOT)] == [row.expires_us for row in mine]
+        else:
+            assert dispatch.retire_silent(mine) == []
+
+
+@pytest.mark.rule("L4")
+def test_an_engine_is_held_by_its_session_from_its_registration_on(house: House) -> None:
+    other = house.stage.store.beside()
+    assert other.dispatch.look_for_gone("x", 10).gone == []
+    house.stage.store.close()
+    assert other.dispatch.look_for_gone("x", 10).gone == [OWNER]
+
+
 @pytest.mark.rule("A8")
 def test_an_activity_of_an_ended_run_is_abandoned(house: House) -> None:
     @workflow(name="engine.leaves")
@@ -515,11 +541,11 @@ def test_an_activity_of_an_ended_run_is_abandoned(house: House) -> None:
 def test_an_engine_says_that_it_takes_runs_as_soon_as_it_is_registered() -> None:
     stage = Stage()
     dispatcher = stage.extra("dispatcher")
-    outgoing = Outgoing(stage.ports("engine-1"), OWNER)
-    outgoing.peers["dispatcher"] = dispatcher.peer.incarnation
-    outgoing.tick(None)
+    outgoing = Outgoing(stage.ports("engine-1"))
+    outgoing.neighbours.up(*dispatcher.peer)
+    outgoing.tick(lambda: None)
     stage.settle()
     assert dispatcher.take(EngineReady) == []
-    outgoing.tick(5)
+    outgoing.tick(lambda: EngineReady(OWNER, 5))
     stage.settle()
     assert dispatcher.take(EngineReady) == [EngineReady(OWNER, 5)], "and not with the next announcement"

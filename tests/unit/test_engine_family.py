@@ -79,7 +79,7 @@ class Noted:
     def __init__(self, journal: Journal, notes: dict[UUID, CancelNote]) -> None:
         self._journal, self._notes = journal, notes
         self.load, self.commit, self.save_snapshot = journal.load, journal.commit, journal.save_snapshot
-        self.keep = journal.keep
+        self.keep, self.ended = journal.keep, journal.ended
         self.release, self.leased_since = journal.release, journal.leased_since
 
     def mail(self, leases: Sequence[Lease]) -> list[Mail]:

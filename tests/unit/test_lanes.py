@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import select
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+
+import pytest
 
 from continuum.errors import JournalError
 from continuum.memory import MemoryStore
@@ -134,3 +137,45 @@ def test_a_wake_is_readable_until_it_is_cleared_however_often_it_was_set() -> No
         assert select.select([wake], [], [], 0) == ([], [], [])
         wake.set()
         assert select.select([wake], [], [], 0)[0] == [wake]
+
+
+class PipeLine:
+    """A line that breaks when the test writes into it."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+        self.mended = threading.Semaphore(0)
+        self.failures = 0
+        self._down = False
+
+    def cut(self) -> None:
+        os.write(self._writer, b"x")
+
+    def fileno(self) -> int | None:
+        return None if self._down else self._reader
+
+    def mend(self) -> None:
+        if not self._down:
+            os.read(self._reader, 1)
+        self._down = self.failures > 0
+        if self._down:
+            self.failures -= 1
+            raise JournalError("connect", "no database")
+        self.mended.release()
+
+
+@pytest.mark.rule("L4")
+@pytest.mark.parametrize("failures", [0, 1])
+def test_the_line_of_the_lease_lane_is_mended_when_it_breaks_between_two_works(failures: int) -> None:
+    desks, line = Desks(), PipeLine()
+    desks.desk = Desk(desks.desk.journal, desks.desk.dispatch, line)
+    with lanes(desks) as (offload, take):
+        for lane in Lane:
+            offload.submit(lane, 0, lambda _: None)
+        take(len(Lane))
+        for _ in range(3):
+            line.failures = failures
+            line.cut()
+            assert line.mended.acquire(timeout=LIMIT_S)
+        offload.submit(Lane.LEASE, 7, lambda _: "done")
+        assert take(1) == [Completion(7, value="done")]

@@ -23,7 +23,7 @@ from continuum.wire.messages import (
     decode_parcel,
     encode_parcel,
 )
-from continuum.wire.post import PARCEL_MESSAGES_MAX, UNACKED_MAX, Peer, Post
+from continuum.wire.post import PARCEL_BYTES_MAX, PARCEL_MESSAGES_MAX, UNACKED_MAX, Peer, Post
 from tests.unit.stage import Datagrams, HandClock
 
 A, B = Peer("engine-1", "b-1"), Peer("worker-1", "b-2")
@@ -178,6 +178,25 @@ def test_a_batch_is_cut_into_parcels() -> None:
     assert sizes == [PARCEL_MESSAGES_MAX, PARCEL_MESSAGES_MAX, 1]
 
 
+def test_large_messages_go_in_parcels_of_bounded_size_and_arrive_with_the_acknowledgements() -> None:
+    wire = Wire()
+    wire.posts[B.name].send(A, result(0))
+    wire.round()
+    half = b"x" * (PARCEL_BYTES_MAX // 2)
+    payloads = [half, half[:-100], b"", b"x" * (2 * PARCEL_BYTES_MAX), b"", half]
+    for n, payload in enumerate(payloads):
+        wire.posts[A.name].send(B, Finished(b"r", n, 1, True, payload))
+    wire.clock.now += 1
+    wire.posts[A.name].flush()
+    parcels = [decode_parcel(data) for to, data in wire.net.queue if to == B.name]
+    assert [len(parcel.messages) for parcel in parcels] == [3, 1, 2]
+    assert [parcel.acks for parcel in parcels] == [[1], [], []]
+    wire.round()
+    assert [message.payload for message in wire.got[B.name] if type(message) is Finished] == payloads
+    wire.run(2)
+    assert not wire.net.queue, "each was acknowledged"
+
+
 def test_what_is_reliable_is_what_carries_work() -> None:
     assert {kind.__name__ for kind in RELIABLE} == {
         "Execute",
@@ -188,6 +207,7 @@ def test_what_is_reliable_is_what_carries_work() -> None:
         "Recover",
         "Recovered",
         "Assign",
+        "Forward",
     }
 
 

@@ -8,7 +8,7 @@ from continuum.model import payload
 from continuum.model.ids import Owner
 from continuum.ports.mailbox import Notice
 from continuum.runtime.router import Router
-from continuum.wire.messages import Look, RunsEnded, Wake
+from continuum.wire.messages import Ask, Look, RunsEnded, Wake
 from tests.unit.stage import INSTANCE, NODE, Stage, run_id
 
 
@@ -88,7 +88,7 @@ def test_a_new_connection_looks_for_what_the_old_one_may_have_missed(scene: Scen
     scene.router.reconnected()
     scene.stage.settle()
     assert scene.engine.take(Wake) == [Wake([run.bytes])]
-    assert scene.dispatcher.take(Look) == [Look(runs=True, tasks=True)]
+    assert scene.dispatcher.take(Look) == [Look(runs=True, tasks=True, owners=True)]
 
 
 def test_all_runs_that_ended_in_a_tick_are_one_announcement(scene: Scene) -> None:
@@ -109,3 +109,20 @@ def test_endings_wait_through_an_outage_and_a_drain(scene: Scene) -> None:
     scene.stage.advance(6)
     assert scene.router.drained
     assert scene.ended == [1]
+
+
+def test_a_new_owner_anywhere_makes_the_dispatcher_look_for_owners_only(scene: Scene) -> None:
+    scene.notice(Notice("owner"))
+    assert scene.dispatcher.take(Look) == [Look(runs=False, tasks=False, owners=True)]
+
+
+def test_who_is_asked_for_on_this_node_hears_it_and_nobody_else(scene: Scene) -> None:
+    worker = scene.stage.extra("worker-1")
+    foreign = str(Owner("other", INSTANCE, "engine-1", "b-1"))
+    scene.notice(Notice("ask", owner=foreign))
+    assert (scene.engine.take(Ask), scene.dispatcher.take(Ask), worker.take(Ask)) == ([], [], [])
+    scene.notice(Notice("ask", owner=OWNER))
+    assert (scene.engine.take(Ask), worker.take(Ask)) == ([Ask(OWNER)], [])
+    claimer = str(Owner(NODE, INSTANCE, "dispatcher", "b-1"))
+    scene.notice(Notice("ask", owner=claimer))
+    assert (scene.dispatcher.take(Ask), worker.take(Ask)) == ([Ask(claimer)], [Ask(claimer)])

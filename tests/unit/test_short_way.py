@@ -14,10 +14,12 @@ import pytest
 from continuum.core.definitions import Workflow, activity, workflow
 from continuum.core.effects import wait_signal
 from continuum.core.recorded import recorded_of
+from continuum.core.saga import compensate_all
 from continuum.core.snapshot import compact, expand
 from continuum.errors import JournalError, PayloadError, ReplayDriftError
 from continuum.model import payload
-from continuum.model.events import ActivityCompleted, ActivityScheduled, EventRow, to_row
+from continuum.model.events import EVENT_TYPES, ActivityCompleted, ActivityScheduled, EventRow, to_row
+from continuum.model.retry import Retry
 from tests.unit.test_machine import Driver, double
 
 
@@ -230,4 +232,32 @@ def test_a_dropped_call_warns_in_a_replay_too() -> None:
             warnings.simplefilter("always")
             Driver(drops, history=history)
             gc.collect()
-        assert [str(w.message).partition(" was made")[0] for w in caught] == [f"{double.name}(1)"]
+        texts = [str(w.message) for w in caught if "was made but never" in str(w.message)]
+        assert [text.partition(" was made")[0] for text in texts] == [f"{double.name}(1)"]
+
+
+@activity(name="short.undo")
+def undo(value: int) -> None: ...
+
+
+@workflow(name="short.undoes")
+async def undoes() -> int:
+    first = await double(1).options(retry=Retry(max_attempts=2), compensate=None)
+    await double(first).options(
+        compensate=undo(first),
+    )
+    await compensate_all()
+    return first
+
+
+LINE_OF_THE_CALL = undoes.fn.__code__.co_firstlineno + 3
+
+
+@pytest.mark.rule("R4")
+def test_calls_with_options_replay_and_a_compensation_is_journaled_with_the_line_of_its_call() -> None:
+    rows = pairs((double.name, 1, 2), (double.name, 2, 4))
+    for history in both(rows):
+        run = Driver(undoes, history=history)
+        (event,) = run.steps[-1].events
+        assert EVENT_TYPES[event.kind] == "compensation_scheduled"
+        assert f"unit/test_short_way.py:{LINE_OF_THE_CALL}".encode() in event.payload

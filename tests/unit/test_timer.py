@@ -9,7 +9,7 @@ import pytest
 from continuum.ports.journal import Lease
 from continuum.ports.mailbox import Notice
 from continuum.runtime.timer import BATCH_MAX, Timer
-from continuum.wire.messages import Look, TimersFired, TimersSet
+from continuum.wire.messages import Look, Members, Route, TimersFired, TimersSet
 from tests.unit.stage import Extra, Stage
 
 
@@ -200,3 +200,21 @@ def test_a_timer_that_a_dying_engine_could_not_tell_of_fires_at_its_time(scene: 
     scene.stage.store.dispatch.claim(scene.owner, 1)
     scene.stage.advance(2.1)
     assert fired(scene.engine) == [lease.run_id.bytes]
+
+
+@pytest.mark.rule("M2", "T2")
+def test_a_timer_of_a_node_that_is_reached_is_left_to_it_and_told_only_if_it_is_still_there(
+    scene: Scene,
+) -> None:
+    notices: list[Notice] = []
+    scene.stage.store.subscribe(notices.append)
+    group = scene.stage.extra("group")
+    (lease,) = scene.runs(1, scene.stage.owner(node="elsewhere"))
+    scene.put_on()
+    group.post.hint("timer", Members([("elsewhere", "b", 0)]))
+    scene.set(lease, 3.0)
+    scene.stage.advance(10)
+    assert group.take(Route) == []
+    scene.stage.advance(20)
+    assert group.take(Route) == [Route([("elsewhere/default/engine-1/b-1", [lease.run_id.bytes])])]
+    assert [notice for notice in notices if notice.kind == "mail"] == []

@@ -6,10 +6,12 @@ import math
 
 import pytest
 
+from continuum.model.ids import Owner
 from continuum.runtime.window import PREFETCH_MAX, Window
 from continuum.runtime.worker import ADOPTION_S, LINGER_S, Worker
 from continuum.wire.messages import (
     Abandon,
+    Ask,
     Disowned,
     Execute,
     Finished,
@@ -21,7 +23,7 @@ from continuum.wire.messages import (
     Wake,
     WorkerReady,
 )
-from tests.unit.stage import Extra, Stage
+from tests.unit.stage import BOOT, INSTANCE, NODE, Extra, Stage
 
 SLOTS = 10
 
@@ -265,6 +267,39 @@ def test_a_claim_of_a_dead_dispatcher_lives_as_long_as_its_task_runs(scene: Scen
     assert scene.outcomes() == [(1, 1)]
     scene.stage.advance(60)
     assert scene.stage.store.dispatch.heartbeat(claimer, 30.0) is None, "nobody keeps it alive any more"
+
+
+@pytest.mark.rule("A6", "L4")
+def test_a_dispatcher_that_died_is_not_found_gone_while_its_attempts_are_at_a_worker(scene: Scene) -> None:
+    theirs = scene.stage.store.beside()  # the dispatcher's session
+    claimer = str(Owner(NODE, INSTANCE, "dispatcher", "b-1"))
+    theirs.dispatch.hold(claimer)
+    theirs.dispatch.register(claimer, NODE, "", 1e6)
+    scene.stage.set_task(scene.lease)
+    (task,) = theirs.dispatch.claim_tasks(claimer, ["default"], 1)
+    scene.send(scene.dispatcher, scene.task(task.seq))
+    theirs.close()
+    other = scene.stage.store.beside()
+    assert other.dispatch.look_for_gone("x", 10).gone == []
+    scene.stage.store.close()  # the worker's session
+    assert other.dispatch.look_for_gone("x", 10).gone == [claimer]
+
+
+@pytest.mark.rule("A6", "L4")
+def test_a_worker_answers_for_a_dead_dispatcher_whose_attempts_it_has(scene: Scene) -> None:
+    dispatch = scene.stage.store.dispatch
+    claimer = scene.stage.owner("dispatcher")
+    dispatch.heartbeat(claimer, 30.0)
+    scene.stage.set_task(scene.lease)
+    (task,) = dispatch.claim_tasks(claimer, ["default"], 1)
+    scene.send(scene.dispatcher, scene.task(task.seq))
+    scene.stage.kill("dispatcher")
+    scene.stage.advance(1)
+    asked = [row for row in dispatch.ask(NODE, BOOT) if row.owner == claimer]
+    scene.stage.extra("router").post.hint("worker-1", Ask(claimer))
+    scene.stage.settle()
+    assert len(asked) == 1
+    assert dispatch.retire_silent(asked) == []
 
 
 def test_a_worker_that_leaves_says_so_and_still_runs_what_was_on_its_way(scene: Scene) -> None:

@@ -1,4 +1,4 @@
--- Take due tasks for a live owner, oldest due first. Locks: tasks, those locked by others skipped. Index: continuum_activity_tasks_queued.
+-- Take due tasks for a live owner, oldest due first. Locks: tasks, those locked by others skipped. Index: continuum_activity_tasks_queued, primary key of runs.
 with chosen as materialized (
     select task.run_id, task.seq, task.due_at
     from unnest(%(queues)b::text[]) as served(queue)
@@ -38,6 +38,17 @@ claimed as (
         task.due_at
 )
 select
-    run_id, seq, attempt, activity, args, queue, timeout_s, idempotency_key, heartbeat_timeout_s, last_heartbeat
+    claimed.run_id,
+    claimed.seq,
+    claimed.attempt,
+    claimed.activity,
+    claimed.args,
+    claimed.queue,
+    claimed.timeout_s,
+    claimed.idempotency_key,
+    claimed.heartbeat_timeout_s,
+    claimed.last_heartbeat,
+    run.lease_owner
 from claimed
-order by due_at, run_id, seq
+left join continuum_runs as run on run.id = claimed.run_id
+order by claimed.due_at, claimed.run_id, claimed.seq

@@ -1,4 +1,4 @@
--- Give leases back; a run with mail its owner has not seen, or a due timer, is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends, continuum_runs_cancels.
+-- Give leases back; a run with mail its owner has not seen, or a due timer, is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends.
 -- clock_timestamp(), not now(): a timer that came due while this transaction waited for the lock counts.
 with given as (
     select

@@ -1,4 +1,4 @@
--- List runs of these owners that have unread mail, the newest signals last. Locks: none. Index: continuum_runs_leased, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends, continuum_runs_cancels.
+-- List runs of these owners that have unread mail, the newest signals last. Locks: none. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends, continuum_runs_cancels.
 -- Newest first: a signal that no wait asks for stays unread for long, and must not hide one that was just missed.
 select mail.run_id, run.lease_owner
 from (

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from continuum.memory import MemoryStore
 from continuum.postgres import PostgresStore, migrate, open_store
 from tests.integration.conformance.scene import Scene, Store, ticking_store
 
@@ -65,13 +66,14 @@ def scene(store: Store) -> Scene:
 
 @pytest.fixture
 def beside(store: Store, request: pytest.FixtureRequest) -> Iterator[Callable[[], Store]]:
-    """Return what opens one more store on the same rows: one belongs to one thread."""
-    opened: list[PostgresStore] = []
+    """Return what opens one more store on the same rows: one belongs to one thread, and is one session."""
+    opened: list[Store] = []
 
     def open_beside() -> Store:
-        if not isinstance(store, PostgresStore):
-            return store
-        opened.append(open_store(request.getfixturevalue("database_url"), SCHEMA))
+        if isinstance(store, MemoryStore):
+            opened.append(store.beside())
+        else:
+            opened.append(open_store(request.getfixturevalue("database_url"), SCHEMA))
         return opened[-1]
 
     yield open_beside

@@ -9,6 +9,7 @@ import pytest
 
 from continuum.model.events import Failure
 from continuum.model.run import RunState
+from continuum.ports.dispatch import Told, Woken
 from continuum.ports.journal import Lease, Mail
 from tests.integration.conformance.scene import (
     HOUR_S,
@@ -123,6 +124,29 @@ def test_the_end_of_a_child_is_mail_for_its_parent(scene: Scene) -> None:
     assert scene.commit(step(child, 0, 1, "completed", result=b"42"))
     assert scene.ends(parent) == [(child.run_id, 1, "completed", b"42")]
     assert scene.load(parent).mail == scene.mail(parent)
+
+
+@pytest.mark.rule("C2", "M2")
+@pytest.mark.parametrize("reached", [True, False])
+def test_the_owner_of_a_parent_that_is_reached_by_message_is_left_to_the_caller(
+    scene: Scene, reached: bool
+) -> None:
+    parent = scene.leased()
+    child = scene.child(parent, OTHER)
+    told = Told(lambda owner: reached and owner == OWNER)
+    assert scene.journal.commit([step(child, 0, 1, "completed", result=b"42")], False, told)
+    assert told.woken == ([Woken(parent.run_id, OWNER)] if reached else [])
+    assert len(scene.ends(parent)) == 1, "the database has it in any case"
+
+
+@pytest.mark.rule("K3")
+def test_the_journal_says_which_runs_have_ended_whoever_ended_them(scene: Scene) -> None:
+    cancelled, done, live = scene.leased(), scene.leased(), scene.leased()
+    scene.catalog.cancel(cancelled.run_id, None)
+    scene.end(done)
+    asked = [cancelled.run_id, done.run_id, live.run_id, uuid4()]
+    assert scene.journal.ended(asked) == {cancelled.run_id, done.run_id}
+    assert scene.journal.ended([]) == set()
 
 
 @pytest.mark.rule("C5")

@@ -71,6 +71,26 @@ def test_an_application_clock_that_is_wrong_expires_no_owner(
     assert scene.dispatch.heartbeat(OWNER, 30.0) is not None
 
 
+@pytest.mark.rule("M1")
+def test_each_life_of_a_node_has_a_larger_epoch_in_one_realm(scene: Scene) -> None:
+    lives = [scene.dispatch.begin_life() for _ in range(3)]
+    assert lives[0].epoch < lives[1].epoch < lives[2].epoch
+    assert len({life.realm for life in lives}) == 1
+    assert lives[0].realm
+
+
+@pytest.mark.rule("M1")
+def test_the_groups_of_live_nodes_are_listed_and_nothing_else(scene: Scene) -> None:
+    scene.dispatch.register(OWNER, "n1", "10.0.0.9:1", 30.0)  # an engine
+    assert scene.dispatch.groups(10) == []
+    for number, ttl_s in ((1, 30.0), (2, 60.0), (3, -1.0), (4, 90.0)):
+        scene.dispatch.register(f"n{number}/default/group/b-1", f"n{number}", f"10.0.0.{number}:7", ttl_s)
+    assert scene.dispatch.groups(10) == [("n4", "10.0.0.4:7"), ("n2", "10.0.0.2:7"), ("n1", "10.0.0.1:7")]
+    assert scene.dispatch.groups(1) == [("n4", "10.0.0.4:7")]
+    scene.dispatch.retire(["n4/default/group/b-1"])
+    assert [group.node for group in scene.dispatch.groups(10)] == ["n2", "n1"]
+
+
 def test_a_claim_describes_a_fresh_run(scene: Scene) -> None:
     run_id = scene.insert(workflow="shop.refund", args=b"payload", version_hash="abc", namespace="billing")
     (run,) = scene.dispatch.claim(OWNER, 10)

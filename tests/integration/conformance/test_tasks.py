@@ -31,8 +31,21 @@ def test_a_task_waits_in_the_database_until_somebody_claims_it(scene: Scene) -> 
     waiting = TaskRow(1, 2, "shop.charge", b"args", "gpu", 0.0, 12.5, "order-1")
     lease = scene.leased(tasks_set=(waiting,))
     (claimed,) = scene.dispatch.claim_tasks(OTHER, ["gpu"], 10)
-    assert claimed == ClaimedTask(lease.run_id, 1, 2, "shop.charge", b"args", "gpu", 12.5, "order-1")
+    assert claimed == ClaimedTask(
+        *(lease.run_id, 1, 2, "shop.charge", b"args", "gpu", 12.5, "order-1"), owner=OWNER
+    )
     assert scene.dispatch.claim_tasks(OTHER, ["gpu"], 10) == []
+
+
+@pytest.mark.rule("K3", "A15")
+def test_what_a_claimer_has_is_what_nobody_has_withdrawn(scene: Scene) -> None:
+    cancelled = scene.leased(tasks_set=(task(1),))
+    lease = scene.leased(tasks_set=(task(1), task(2), task(3)))
+    assert len(scene.dispatch.claim_tasks(OTHER, ["default"], 10)) == 4
+    scene.catalog.cancel(cancelled.run_id, None)
+    assert scene.commit(step(lease, 0, 0, tasks_cleared=(2,)))
+    assert scene.dispatch.claimed([OTHER, OWNER]) == {(lease.run_id, 1, 1), (lease.run_id, 3, 1)}
+    assert scene.dispatch.claimed([OWNER]) == set()
 
 
 def test_only_tasks_of_the_queues_asked_for_are_claimed(scene: Scene) -> None:

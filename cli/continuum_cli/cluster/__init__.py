@@ -1,0 +1,1 @@
+"""``continuum cluster``: the nodes of several hosts as one."""
