@@ -38,11 +38,13 @@ READ_WHOLE = {
         "continuum_signals_unread",
     },
 }
+# What people ask, now and then: they count all that there is, or are planned with the conditions of each call.
 OF_PEOPLE = {
     "query",
     "versions",
     "collect_versions",
-}  # no node asks them: planned with the conditions of each call
+    *(name for name in QUERIES if name.startswith("overview_")),
+}
 
 
 @pytest.fixture(scope="module")

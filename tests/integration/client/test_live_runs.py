@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio.events import _set_running_loop
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -23,7 +22,7 @@ from continuum import (
     desc,
     field,
 )
-from continuum.core.loop import WorkflowLoop
+from continuum.core.loop import WorkflowLoop, running
 from continuum.errors import DeterminismError
 from continuum.model import payload
 from continuum.model.events import ActivityCompleted, ActivityScheduled, SignalAwaited
@@ -242,10 +241,10 @@ def test_workflow_code_cannot_use_a_client(client: Client) -> None:
         client.query,
     ]
     loop = WorkflowLoop(None)  # type: ignore[abstract, arg-type]
-    _set_running_loop(loop)
+    running.loop = loop
     try:
         for operation in operations:
             with pytest.raises(DeterminismError, match="call it from an activity"):
                 operation()
     finally:
-        _set_running_loop(None)
+        running.loop = None
