@@ -183,6 +183,8 @@ class AsyncClient:
     ) -> list[AsyncRunHandle[R]]:
         refuse_in_workflow(operation)
         seeds = requests.seeds_of(calls, ids, namespace, attributes, delay)
+        if ids is None and connection is None:
+            self._waiters.expect(seed.id for seed in seeds)
         blocking = blocking_view(connection)
         work = self._perform(self._operations.start, seeds, blocking, requests.if_exists(if_exists))
         await (work if connection is None else to_the_end(work))

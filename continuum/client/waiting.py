@@ -7,6 +7,7 @@
 
 A run ends before LISTEN is active, and the caller's own look sees it, or after, and a notification comes. The
 look per second makes up for whatever is lost: a notification, the listener's connection, the database for a while.
+A run that this client starts while LISTEN is active cannot have ended unheard: nobody needs to look at it first.
 Chains are followed by what a look says: a waiter also listens for the run that its own was continued by (W1).
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Condition, Event, Thread
 from time import monotonic
 from typing import Protocol
@@ -28,6 +30,7 @@ SCAN_INTERVAL_S = 1.0
 LISTEN_WAIT_S_MAX = 2.0
 CLOSE_WAIT_S_MAX = 2.0
 LOOK_IDS_MAX = 5_000
+YOUNG_MAX = 10_000  # runs of which it is remembered that they were started under our ears
 
 
 class Look(Protocol):
@@ -71,6 +74,10 @@ class Waiters:
         self._changed = Condition()
         self._entries: dict[UUID, _Entry] = {}
         self._followers: dict[UUID, set[UUID]] = {}  # last run of a chain -> the ids that were asked for
+        self._young: dict[
+            UUID, None
+        ] = {}  # started while we listened, oldest first, and not heard to have ended
+        self._listening = False
         self._tried = False  # whether LISTEN is active, or could not be made so
         self._thread: Thread | None = None
         self._notices: Notices | None = None
@@ -90,11 +97,21 @@ class Waiters:
             self._followers.setdefault(entry.last, set()).add(run_id)
         return future
 
+    def expect(self, run_ids: Iterable[UUID]) -> None:
+        """Say, before they are inserted, that these runs will be new: their ids were made just now."""
+        with self._changed:
+            if self._listening:
+                self._young.update(dict.fromkeys(run_ids))
+                for run_id in list(islice(self._young, max(0, len(self._young) - YOUNG_MAX))):
+                    del self._young[run_id]
+
     def look_first(self, run_id: UUID) -> None:
         """Answer those who wait for this run at once, if it has ended or does not exist. Blocks for one query, the
-        first time also until LISTEN is active."""
+        first time also until LISTEN is active; and not at all for a run whose end we are sure to hear."""
         with self._changed:
             self._changed.wait_for(lambda: self._tried, LISTEN_WAIT_S_MAX)
+            if run_id in self._young:
+                return
         self._look_at([run_id], spare=False)
 
     def forget(self, run_id: UUID, future: Future[Ending]) -> None:
@@ -152,32 +169,37 @@ class Waiters:
     def _set_notices(self, notices: Notices | None) -> None:
         with self._changed:
             self._notices = notices
+            self._listening = False
+            self._young.clear()
 
     def _listen_on(self, notices: Notices) -> None:
         self._set_notices(notices)
         self._look_at(self._all())  # what ended while nobody listened
-        self._set_tried()
+        self._set_tried(listening=True)
         next_scan = monotonic() + SCAN_INTERVAL_S
         while not self._closing.is_set():
             ended = notices.wait(max(0.0, next_scan - monotonic()))
+            concerned = self._concerned(ended)
             if monotonic() >= next_scan:
                 next_scan = monotonic() + SCAN_INTERVAL_S
                 self._look_at(self._all())
-            elif ended:
-                self._look_at(self._concerned(ended))
+            elif concerned:
+                self._look_at(concerned)
 
-    def _set_tried(self) -> None:
+    def _set_tried(self, *, listening: bool = False) -> None:
         with self._changed:
-            self._tried = True
+            self._tried, self._listening = True, listening
             self._changed.notify_all()
 
     def _all(self) -> list[UUID]:
         with self._changed:
             return list(self._entries)
 
-    def _concerned(self, ended: Iterable[UUID]) -> list[UUID]:
+    def _concerned(self, ended: Sequence[UUID]) -> list[UUID]:
         """The ids asked for whose chain's last run is one of ``ended``."""
         with self._changed:
+            for run_id in ended:
+                self._young.pop(run_id, None)
             return [run_id for last in set(ended) for run_id in self._followers.get(last, ())]
 
     def _look_at(self, run_ids: Sequence[UUID], *, spare: bool = True) -> None:

@@ -81,7 +81,7 @@ class Cursor:
         self._end = 0  # how many events are recorded
         self._patched: dict[str, int] | None = None  # recorded patches that nobody asked for yet, by position
         self._has_patches = False
-        self.new: list[EventBody] = []
+        self.new: list[EventBody] | None = None
         self._taken = 0
 
     def load(self, history: Recorded) -> None:
@@ -189,6 +189,8 @@ class Cursor:
     def append(self, body: EventBody) -> None:
         """Record what is new."""
         self.seq += 1
+        if self.new is None:
+            self.new = []
         self.new.append(body)
 
     def answer(self, kind: type[A]) -> A | None:
@@ -251,7 +253,7 @@ class Cursor:
     def take(self) -> tuple[int, list[EventRow]]:
         """Return the seq before the new events, and these as rows; and forget them."""
         base = self._taken
-        rows = to_rows(base, self.new)
+        rows = to_rows(base, self.new or [])
         self._taken = base + len(rows)
-        self.new = []
+        self.new = None
         return base, rows

@@ -6,7 +6,7 @@ import asyncio
 import datetime as dt
 import random as random_module
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 from uuid import UUID
 
@@ -17,10 +17,10 @@ from continuum.core.commands import child, effect
 from continuum.core.commands.child import ChildRef
 from continuum.core.commands.continuation import leave
 from continuum.core.commands.timer import start_timer
-from continuum.core.commands.wait import wait
 from continuum.core.loop import current_machine, running
 from continuum.core.machine import Machine
 from continuum.core.options import checked_name
+from continuum.core.waiting import SignalWait
 from continuum.model.restore import restorer
 from continuum.model.retry import Duration, seconds_of
 
@@ -57,26 +57,21 @@ class Signal(Generic[T]):
         self.type = type
         self._restore = restorer(type)
 
-    async def wait(self, timeout: Duration | None = None) -> T:
+    def wait(self, timeout: Duration | None = None) -> Coroutine[Any, Any, T]:
         """Return the next payload of this mailbox, in order of arrival.
 
         Raises:
             TimeoutError: ``timeout`` is over, by a durable timer, and no signal had come.
         """
-        return cast("T", await _wait(self.name, self._restore, timeout))
+        return SignalWait(self.name, self._restore, timeout)
 
     def __repr__(self) -> str:
         return f"Signal({self.name!r}, {getattr(self.type, '__name__', self.type)})"
 
 
-async def wait_signal(name: str, timeout: Duration | None = None) -> Any:
+def wait_signal(name: str, timeout: Duration | None = None) -> Coroutine[Any, Any, Any]:
     """Return the next payload of that mailbox as it was sent; see :meth:`Signal.wait`."""
-    return await _wait(name, restorer(object), timeout)
-
-
-async def _wait(name: str, restore: Callable[[object], object], timeout: Duration | None) -> object:
-    machine = current_machine(f"wait for signal {checked_name('the name of a signal', name)}")
-    return await wait(machine, name, restore, None if timeout is None else seconds_of(timeout))
+    return SignalWait(name, restorer(object), timeout)
 
 
 async def sleep(duration: Duration) -> None:

@@ -34,4 +34,4 @@ def ending_of(task: asyncio.Task[Any], leaving: Leaving | None, asked: CancelReq
 
 
 def _failed(error: BaseException) -> End:
-    return "failed", None, encode_failure(failure_of(error, skip_frames=1))
+    return "failed", None, encode_failure(failure_of(error))

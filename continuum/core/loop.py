@@ -87,12 +87,15 @@ class WorkflowLoop(AbstractEventLoop):
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._mark = machine.identity.run_id.bytes + b"\1"
-        self.ready: deque[Ready] = deque()
+        # A run that waits has none: it would be a quarter of its memory.
+        self.ready: deque[Ready] | None = None
         self._tasks: WeakSet[Task[Any]] | None = None
         guard.install(WorkflowLoop)  # type: ignore[type-abstract]
 
     def drain(self) -> None:
         ready = self.ready
+        if ready is None:
+            return
         outer, asyncios = running.loop, _get_running_loop()
         running.loop = self
         record = self.record
@@ -113,6 +116,7 @@ class WorkflowLoop(AbstractEventLoop):
                     # A task stores what it raises as its end; asyncio reports the rest to the handler and goes on.
                     self.call_exception_handler({"exception": error})
         finally:
+            self.ready = None
             running.loop = outer
             _set_running_loop(asyncios)
             record[16] = 0
@@ -124,7 +128,8 @@ class WorkflowLoop(AbstractEventLoop):
 
     def halt(self) -> None:
         """Run no callback any more but the one that runs now: nothing beside it may go on."""
-        self.ready.clear()
+        if self.ready is not None:
+            self.ready.clear()
         self.call_soon = _ignored  # type: ignore[method-assign]  # nothing to check on the hot path
 
     def close_all(self, root: Task[Any]) -> None:
@@ -145,12 +150,14 @@ class WorkflowLoop(AbstractEventLoop):
             running.loop = outer
             _set_running_loop(asyncios)
             self.record[16] = 0
-            self.ready.clear()
+            self.ready = None
 
     # -- what asyncio asks of a loop
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Ready:  # type: ignore[override]
         entry = Ready(callback, args, context)
+        if self.ready is None:
+            self.ready = deque()
         self.ready.append(entry)
         return entry
 

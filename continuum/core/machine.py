@@ -49,7 +49,28 @@ from continuum.model.run import RunState
 
 
 class Machine:
-    """One run in memory."""
+    """One run in memory. One that waits is to be small, because there are many: what few runs need is made when they
+    do."""
+
+    __slots__ = (
+        "_args",
+        "_end_taken",
+        "_out",
+        "_rollback",
+        "_task",
+        "cancellation",
+        "cancelled_at",
+        "children",
+        "crew",
+        "cursor",
+        "identity",
+        "inbox",
+        "leaving",
+        "loop",
+        "pending",
+        "random",
+        "workflow",
+    )
 
     def __init__(self, identity: RunIdentity, workflow: Workflow[..., Any], args: bytes, crew: Crew) -> None:
         self.identity = identity
@@ -59,7 +80,7 @@ class Machine:
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # asyncio asks for less than typeshed
         self.pending: dict[int, Pending] = {}
         self.inbox = Inbox()
-        self.rollback = Rollback()
+        self._rollback: Rollback | None = None
         self._out: Outputs | None = None
         self.random: Any = None  # made by the effect that wants it: a generator is 2.5 KB
         self.children: Children | None = None
@@ -80,7 +101,7 @@ class Machine:
         """
         cursor = self.cursor
         cursor.load(history if isinstance(history, Recorded) else recorded_of(history))
-        self._task = asyncio.Task(self._main(), loop=self.loop)
+        self.loop.call_soon(self._launch)
         self._drain()
         while cursor.left and not self.ended:
             self._replay_arrival()
@@ -103,13 +124,6 @@ class Machine:
         del self.loop.machine
 
     @property
-    def out(self) -> Outputs:
-        """What the next step lets out."""
-        if self._out is None:
-            self._out = Outputs()
-        return self._out
-
-    @property
     def ended(self) -> bool:
         return self._task.done() or self.leaving is not None
 
@@ -122,6 +136,20 @@ class Machine:
         if out is not None and (out.timers_cleared or out.children_consumed):
             return True
         return not self._end_taken and (self._task.done() or self.leaving is not None)
+
+    @property
+    def out(self) -> Outputs:
+        """What the next step lets out."""
+        if self._out is None:
+            self._out = Outputs()
+        return self._out
+
+    @property
+    def rollback(self) -> Rollback:
+        """What the run would undo."""
+        if self._rollback is None:
+            self._rollback = Rollback()
+        return self._rollback
 
     @property
     def parked(self) -> bool:
@@ -261,11 +289,17 @@ class Machine:
 
     # -- inside
 
-    async def _main(self) -> object:
-        decoded: Any = payload.decode(self._args, path="args")
-        args, kwargs = decoded
-        positional, named = self.workflow.signature.restore_arguments(args, kwargs)
-        return await self.workflow.fn(*positional, **named)
+    def _launch(self) -> None:
+        """Begin the code, in its loop: restoring its arguments may run code of the user's."""
+        try:
+            decoded: Any = payload.decode(self._args, path="args")
+            args, kwargs = decoded
+            positional, named = self.workflow.signature.restore_arguments(args, kwargs)
+            code = self.workflow.fn(*positional, **named)
+        except BaseException as error:  # noqa: BLE001 - it is how the run ends
+            code = _failing(error)
+        self._args = b""
+        self._task = asyncio.Task(code, loop=self.loop, name=self.workflow.name)
 
     def _drain(self) -> None:
         self.loop.drain()
@@ -312,3 +346,7 @@ class Machine:
         if isinstance(entry, PendingActivity) and entry.attempt == attempt:
             return None if self._task.done() or self.leaving is not None else entry
         return None
+
+
+async def _failing(error: BaseException) -> object:
+    raise error

@@ -57,9 +57,11 @@ class Rollback:
     __slots__ = ("_pending",)
 
     def __init__(self) -> None:
-        self._pending: list[Undo] = []
+        self._pending: list[Undo] | None = None
 
     def push(self, undo: Undo) -> None:
+        if self._pending is None:
+            self._pending = []
         self._pending.append(undo)
 
     def restoring(self, seq: int, call: ActivityCall[Any]) -> Restore:
@@ -80,17 +82,19 @@ class Rollback:
 
     def take(self, scope: object = None) -> list[Undo]:
         """Return what is pending of this scope, oldest first; it is not pending any more."""
-        taken = [undo for undo in self._pending if undo.scope is scope]
-        self._pending = [undo for undo in self._pending if undo.scope is not scope]
+        pending = self._pending or ()
+        taken = [undo for undo in pending if undo.scope is scope]
+        self._pending = [undo for undo in pending if undo.scope is not scope] or None
         return taken
 
     def take_one(self, call: ActivityCall[Any]) -> Undo | None:
         """Return the youngest pending compensation that is ``call``, or that undoes ``call`` if this was made with a
         compensation; it is not pending any more."""
-        for undo in reversed(self._pending):
+        pending = self._pending or []
+        for undo in reversed(pending):
             candidate = undo.call if call.compensation is None else undo.undoes
             if candidate is not None and _does_the_same(candidate, call):
-                self._pending.remove(undo)
+                pending.remove(undo)
                 return undo
         return None
 

@@ -35,7 +35,7 @@ class Crew:
         self.text = text
 
 
-class RunIdentity(msgspec.Struct, frozen=True):
+class RunIdentity(msgspec.Struct, frozen=True, gc=False):
     """What a run is, besides its history. ``created_at``: microseconds since the epoch, database time. ``depth``:
     generations above it."""
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from continuum.ports.dispatch import Told
 
 
-class Lease(msgspec.Struct, frozen=True, array_like=True):
+class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
     run_id: UUID
     token: int
 

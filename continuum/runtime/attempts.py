@@ -155,7 +155,7 @@ class Attempts:
             if message.seq in run.rows:  # it travelled, and came back by message
                 self._row_done(run, message)
             if self._apply(run, message, message.retryable):
-                run.unsettled[key] = worker
+                run.hold(key, worker)
                 self._changed(run)
             else:
                 self._settled[worker].append(key)
@@ -201,7 +201,7 @@ class Attempts:
         else:
             taken = self._take(run, msgspec.structs.replace(outcome, payload=payload), is_mail=worker is None)
             if worker is not None and taken:
-                run.unsettled[key] = worker
+                run.hold(key, worker)
             elif worker is not None:
                 self._settled[worker].append(key)
             self._touch(run)
@@ -222,7 +222,7 @@ class Attempts:
     def settle(self, run: LiveRun, keys: Iterable[Key]) -> None:
         """These results are committed."""
         for key in keys:
-            worker = run.unsettled.pop(key, None)
+            worker = run.settle(key)
             if worker is not None:
                 self._settled[worker].append(key)
 
@@ -328,7 +328,7 @@ class Attempts:
     def idle(self, run: LiveRun) -> bool:
         """True if no attempt of the run is here: not out, not delayed, not asked for."""
         return all(
-            pending.dispatch.seq in run.rows and pending.dispatch.seq not in run.rows_set
+            pending.dispatch.seq in run.rows and pending.dispatch.seq not in run.unwritten
             for pending in run.machine.attempts()
         )
 

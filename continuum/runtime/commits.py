@@ -41,6 +41,11 @@ class Commits:
     def idle(self) -> bool:
         return not self._dirty and not self._groups
 
+    @property
+    def room(self) -> int:
+        """How many more runs may change until the next group is full."""
+        return GROUP_RUNS_MAX - len(self._dirty)
+
     def touch(self, run: LiveRun) -> None:
         """The run may have changed: it goes with the next group, after the one that it is in."""
         if not run.committing and run.dirty:

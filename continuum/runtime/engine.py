@@ -30,6 +30,7 @@ from continuum.runtime.attempts import Attempts
 from continuum.runtime.code import DRIFT_S, Code
 from continuum.runtime.commits import Commits
 from continuum.runtime.delivery import deliver
+from continuum.runtime.firing import Firing
 from continuum.runtime.kin import Kin
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import Flight, LiveRun
@@ -82,10 +83,12 @@ class Engine:
         self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
         self._outgoing = Outgoing(ports)
         self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
+        room, now_us = lambda: self._commits.room, self._ownership.now_us
+        self._firing = Firing(self._runs, room, now_us, self._touch)
         self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._results = Results(self._asking)
-        look, now_us = self._reading.want, self._ownership.now_us
+        look = self._reading.want
         self._attempts = Attempts(ports, self._runs, self._crew, self._commits, now_us, self._results, look)
         self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
@@ -106,7 +109,7 @@ class Engine:
             Finished: self._on_finished,
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
-            TimersFired: self._on_timers,
+            TimersFired: lambda _, message: self._firing.add(message.timers),
             Wake: self._on_wake,
             WorkerReady: self._on_worker,
             Recovered: self._on_recovered,
@@ -154,6 +157,7 @@ class Engine:
             self.drain()
         self._loading.tick()
         self._reading.tick()
+        self._firing.tick()
         self._strays.tick()
         if self._draining:
             self._releasing.give_back_idle()
@@ -170,6 +174,7 @@ class Engine:
             self._outgoing.announce_at(),
             self._scan.wake_at(),
             self._releasing.wake_at(),
+            self._firing.wake_at(),
         )
 
     def drain(self) -> None:
@@ -238,7 +243,7 @@ class Engine:
         self._runs[run.id] = run
         if loaded is not None:
             run.read = True
-            run.rows.update(loaded.open_tasks)
+            run.stand_in_rows(loaded.open_tasks)
             run.snapshot_seq = loaded.snapshot.upto_seq if loaded.snapshot is not None else 0
             recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= len(history)]
             deliver(run, loaded.mail, self._attempts, self._ownership.now_us())
@@ -256,13 +261,6 @@ class Engine:
             self._held.setdefault(message.run, []).append((worker, message))
         else:
             self._attempts.finished(worker, message)
-
-    def _on_timers(self, _: Peer, message: TimersFired) -> None:
-        now_us = self._ownership.now_us()
-        for run_id, seq in message.timers:
-            run = self._runs.get(run_id)
-            if run is not None and not run.evicting and run.machine.fire(seq, now_us):
-                self._touch(run)
 
     def _on_wake(self, _: Peer, message: Wake) -> None:
         for run_id in message.runs:

@@ -1,6 +1,12 @@
-"""A live run in an engine: its machine, its lease, and what of it is under way."""
+"""A live run in an engine: its machine, its lease, and what of it is under way.
+
+Thousands of them wait for days. So what few runs have at a time is made when they have it, and goes with it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from sys import intern
 
 import msgspec
 
@@ -12,16 +18,22 @@ from continuum.wire.messages import Execute, Key
 from continuum.wire.post import Peer
 
 LONG_DELAY_S = 5.0  # a back-off beyond it is a row, that any node's worker may take
+_NO_RESULTS: Mapping[Key, Peer] = {}
+_NO_SEQS: Set[int] = frozenset()
 
 
 class LiveRun:
     """``unsettled``: results consumed in memory, whose workers keep them until the commit. ``rows``: seqs of attempts
-    that stand in task rows. ``read``: its mail was read since it is here. ``snapshot_seq``: where the last snapshot
-    ends, or was to end. ``touched_at``: when something last happened to it, by the monotonic clock. ``beats``: the
-    details that its attempts have said last. ``stamp``: the version to write into the run's row with the next
-    commit, if it is another than the row has."""
+    that stand in task rows, ``unwritten`` those of them that a commit has yet to write. ``read``: its mail was read
+    since it is here. ``snapshot_seq``: where the last snapshot ends, or was to end. ``touched_at``: when something last
+    happened to it, by the monotonic clock. ``beats``: the details that its attempts have said last. ``stamp``: the
+    version to write into the run's row with the next commit, if it is another than the row has."""
 
     __slots__ = (
+        "_rows",
+        "_rows_cleared",
+        "_rows_set",
+        "_unsettled",
         "beats",
         "committing",
         "evicting",
@@ -29,13 +41,9 @@ class LiveRun:
         "lease",
         "machine",
         "read",
-        "rows",
-        "rows_cleared",
-        "rows_set",
         "snapshot_seq",
         "stamp",
         "touched_at",
-        "unsettled",
     )
 
     def __init__(self, claimed: ClaimedRun, workflow: Workflow[..., object], crew: Crew) -> None:
@@ -46,25 +54,63 @@ class LiveRun:
         self.committing = False
         self.evicting = False
         self.read = False
-        self.unsettled: dict[Key, Peer] = {}
+        self._unsettled: dict[Key, Peer] | None = None
         self.beats: dict[tuple[int, int], bytes] | None = None  # (seq, attempt): few runs have any
-        self.rows: set[int] = set()
-        self.rows_set: dict[int, TaskRow] = {}
-        self.rows_cleared: list[int] = []
+        self._rows: set[int] | None = None
+        self._rows_set: dict[int, TaskRow] | None = None
+        self._rows_cleared: list[int] | None = None
         self.snapshot_seq = 0
         self.touched_at = 0.0
 
     @property
     def dirty(self) -> bool:
         return (
-            self.machine.changed or bool(self.rows_set) or bool(self.rows_cleared) or self.stamp is not None
+            self.machine.changed
+            or self._rows_set is not None
+            or self._rows_cleared is not None
+            or self.stamp is not None
         )
+
+    @property
+    def unsettled(self) -> Mapping[Key, Peer]:
+        return _NO_RESULTS if self._unsettled is None else self._unsettled
+
+    def hold(self, key: Key, worker: Peer) -> None:
+        """The worker keeps this result until it is settled."""
+        if self._unsettled is None:
+            self._unsettled = {}
+        self._unsettled[key] = worker
+
+    def settle(self, key: Key) -> Peer | None:
+        """The result is committed; return the worker that kept it."""
+        if self._unsettled is None:
+            return None
+        worker = self._unsettled.pop(key, None)
+        self._unsettled = self._unsettled or None
+        return worker
+
+    @property
+    def rows(self) -> Set[int]:
+        return _NO_SEQS if self._rows is None else self._rows
+
+    @property
+    def unwritten(self) -> Set[int]:
+        return _NO_SEQS if self._rows_set is None else self._rows_set.keys()
+
+    def stand_in_rows(self, seqs: Iterable[int]) -> None:
+        """These attempts stand in task rows already."""
+        self._rows = (self._rows or set()).union(seqs) or None
 
     def clear_row(self, seq: int) -> None:
         """The task row of this attempt has done its duty; it goes with the next commit."""
-        self.rows.discard(seq)
-        if self.rows_set.pop(seq, None) is None:
-            self.rows_cleared.append(seq)
+        if self._rows is not None:
+            self._rows.discard(seq)
+            self._rows = self._rows or None
+        if self._rows_set is None or self._rows_set.pop(seq, None) is None:
+            self._rows_cleared = self._rows_cleared or []
+            self._rows_cleared.append(seq)
+        else:
+            self._rows_set = self._rows_set or None
 
     def take(self, spill: bool) -> tuple[RunCommit, Step]:
         """Return what to commit, and the step it comes from. ``spill``: attempts go into task rows."""
@@ -73,7 +119,7 @@ class LiveRun:
             if spill or dispatch.delay_s > LONG_DELAY_S:
                 self._to_rows(step, spill)
                 break
-        if step.out.is_plain and self.stamp is None and not self.rows_set and not self.rows_cleared:
+        if step.out.is_plain and self.stamp is None and self._rows_set is None and self._rows_cleared is None:
             return self._plain(step), step
         commit = RunCommit(
             run_id=self.lease.run_id,
@@ -88,8 +134,10 @@ class LiveRun:
             else (),
             timers_cleared=step.out.timers_cleared,
             signals_consumed=step.out.signals_consumed,
-            tasks_set=list(self.rows_set.values()) if self.rows_set else (),
-            tasks_cleared=[seq for seq in self.rows_cleared if seq not in self.rows_set],
+            tasks_set=list(self._rows_set.values()) if self._rows_set is not None else (),
+            tasks_cleared=[seq for seq in self._rows_cleared if seq not in self.unwritten]
+            if self._rows_cleared is not None
+            else (),
             children_started=step.out.children_started,
             children_consumed=step.out.children_consumed,
             children_cancelled=step.out.children_cancelled,
@@ -97,7 +145,7 @@ class LiveRun:
             is_child=self.machine.identity.parent_run_id is not None,
             version_hash=self.stamp,
         )
-        self.rows_set, self.rows_cleared, self.stamp = {}, [], None
+        self._rows_set = self._rows_cleared = self.stamp = None
         return commit, step
 
     def _plain(self, step: Step) -> RunCommit:
@@ -124,8 +172,10 @@ class LiveRun:
 
     def put_row(self, execute: Execute, queue: str, delay_s: float) -> None:
         """The attempt goes into a task row with the next commit: it waits long, or travels."""
-        self.rows.add(execute.seq)
-        self.rows_set[execute.seq] = TaskRow(
+        self._rows = self._rows or set()
+        self._rows.add(execute.seq)
+        self._rows_set = self._rows_set or {}
+        self._rows_set[execute.seq] = TaskRow(
             seq=execute.seq,
             attempt=execute.attempt,
             activity=execute.activity,
@@ -151,12 +201,14 @@ class Flight(msgspec.Struct):
 
 
 def identity_of(claimed: ClaimedRun) -> RunIdentity:
+    # Of thousands of runs the same names, and of most runs one id twice: a value of each is enough.
+    same = claimed.correlation_id == claimed.run_id
     return RunIdentity(
         run_id=claimed.run_id,
-        workflow=claimed.workflow,
-        namespace=claimed.namespace,
+        workflow=intern(claimed.workflow),
+        namespace=intern(claimed.namespace),
         created_at=round(claimed.created_at * 1e6),
-        correlation_id=claimed.correlation_id,
+        correlation_id=claimed.run_id if same else claimed.correlation_id,
         parent_run_id=claimed.parent_run_id,
         continued_from_run_id=claimed.continued_from_run_id,
         depth=claimed.depth,

@@ -38,9 +38,12 @@ READ_WHOLE = {
         "continuum_signals_unread",
     },
 }
-# No node asks them: planned with the conditions of each call, or counts of all that waits, for a person who looks.
-OF_PEOPLE = {"query", "versions", "collect_versions"} | {
-    name for name in QUERIES if name.startswith("overview_")
+# What people ask, now and then: they count all that there is, or are planned with the conditions of each call.
+OF_PEOPLE = {
+    "query",
+    "versions",
+    "collect_versions",
+    *(name for name in QUERIES if name.startswith("overview_")),
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio.events import _set_running_loop
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -23,6 +22,7 @@ from continuum import (
     desc,
     field,
 )
+from continuum.core.loop import running
 from continuum.core.machine import Machine
 from continuum.core.step import Crew, RunIdentity
 from continuum.errors import DeterminismError
@@ -244,10 +244,10 @@ def test_workflow_code_cannot_use_a_client(client: Client) -> None:
         client.query,
     ]
     identity = RunIdentity(handle.id, archive.name, "default", 0, handle.id)
-    _set_running_loop(Machine(identity, archive, b"", Crew("b:0")).loop)
+    running.loop = Machine(identity, archive, b"", Crew("b:0")).loop
     try:
         for operation in operations:
             with pytest.raises(DeterminismError, match="call it from an activity"):
                 operation()
     finally:
-        _set_running_loop(None)
+        running.loop = None
