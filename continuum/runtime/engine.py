@@ -164,7 +164,7 @@ class Engine:
             self._retire()
         self._commits.tick()
         self._releasing.tick()
-        self._outgoing.tick(self._load)
+        self._outgoing.tick(self._load, self._free)
 
     def wake_at(self) -> float:
         return min(
@@ -198,6 +198,7 @@ class Engine:
 
     def _on_assign(self, _: Peer, message: Assign) -> None:
         if message.owner == self._ownership.owner:
+            self._outgoing.took(len(message.runs))
             for claimed in message.runs:
                 self._take(claimed)
 

@@ -11,6 +11,7 @@ from continuum.runtime.role import Ports
 from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet, Wake
 
 ANNOUNCE_S = 2.0
+ROOM_S = 0.1  # between two announcements of nothing but room for more runs
 NEAR_TIMER_S = 60.0  # farther ones the timer reads by itself
 
 
@@ -24,6 +25,8 @@ class Outgoing:
         self._look_runs = self._look_tasks = False
         self._announce_at = 0.0
         self._announced = False  # once registered it says so at once: runs wait for this engine
+        self._believed = 0  # how many more runs the dispatcher thinks that the engine takes
+        self._room_at = 0.0
 
     def set_by(self, commit: RunCommit, now_us: int) -> None:
         """A commit has set timers, or put attempts into task rows."""
@@ -55,6 +58,10 @@ class Outgoing:
         if told.woken:
             self.neighbours.wake(told.woken)
 
+    def took(self, runs: int) -> None:
+        """The dispatcher has given the engine so many runs, and reckons with it."""
+        self._believed = max(self._believed - runs, 0)
+
     def announce_now(self) -> None:
         """Something changed that the others plan with."""
         self._announce_at = 0.0
@@ -62,8 +69,9 @@ class Outgoing:
     def announce_at(self) -> float:
         return self._announce_at
 
-    def tick(self, load: Callable[[], EngineReady | None]) -> None:
-        """Send. ``load`` is asked when it is time to say it; None while the engine is not registered."""
+    def tick(self, load: Callable[[], EngineReady | None], free: int) -> None:
+        """Send. ``load`` is asked when it is time to say it; None while the engine is not registered. ``free``: how
+        many more runs the engine takes; a dispatcher that thinks that it is full leaves them waiting."""
         if self._timers:
             self._post.hint("timer", TimersSet(self._timers))
             self._timers = []
@@ -77,11 +85,14 @@ class Outgoing:
             self._post.hint("dispatcher", Look(self._look_runs, self._look_tasks))
             self._look_runs = self._look_tasks = False
         now = self._clock.monotonic()
+        if free > 2 * self._believed and now >= self._room_at:
+            self._announce_at = now
         if now >= self._announce_at or not self._announced:
             ready = load()
             if now >= self._announce_at or ready is not None:
                 self._announce_at = now + ANNOUNCE_S
             if ready is not None:
                 self._announced = True
+                self._believed, self._room_at = ready.free, now + ROOM_S
                 for name in self.neighbours.alive:
                     self._post.hint(name, ready)

@@ -28,7 +28,7 @@ from continuum.wire.post import Peer
 
 BATCH_MAX = 1_000
 READ_MAX = 20_000
-CROWDED_S = 2.0  # the next refresh after one that did not see everything
+CROWDED_S = 2.0  # at least between two refreshes, the first of which did not see everything
 KEPT_MAX = 200_000  # beyond it the refresh alone brings timers
 REFIRE_S = 5.0  # a refresh offers again what has fired, but not sooner: the owner may not have come to it
 EARLY_S = 0.001  # asked about too early: not again before this
@@ -119,7 +119,10 @@ class Timer:
         for timer in timers:
             key = (timer.run_id.bytes, timer.seq)
             self._keep(key, max(now + timer.in_s, self._fired.get(key, -math.inf) + REFIRE_S))
-        self._refresh_at = now + (self._refresh_s if len(timers) < READ_MAX else CROWDED_S)
+        next_s = self._refresh_s
+        if len(timers) >= READ_MAX:  # what was not seen is due after the last that was
+            next_s = min(next_s, max(timers[-1].in_s / 2, CROWDED_S))
+        self._refresh_at = now + next_s
 
     def _keep(self, key: TimerKey, due: float) -> None:
         known = self._due.get(key)

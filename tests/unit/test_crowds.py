@@ -11,7 +11,9 @@ from continuum.model.run import RunSeed
 from continuum.ports.offload import Lane
 from continuum.runtime import commits
 from continuum.runtime.commits import GROUPS_MAX
-from continuum.wire.messages import TimersFired
+from continuum.runtime.limits import EngineLimits
+from continuum.runtime.outgoing import ANNOUNCE_S, ROOM_S
+from continuum.wire.messages import EngineReady, TimersFired
 from tests.unit.test_engine import House, chain, naps
 
 GROUP = 50
@@ -59,3 +61,21 @@ def test_every_timer_of_a_crowd_fires_without_being_told_again(house: House) -> 
     house.settle()
     assert house.engine.runs == 0
     assert house.result(UUID(int=CROWD)) == "woken"
+
+
+@pytest.mark.rule("T4")
+def test_an_engine_that_was_full_says_at_once_that_it_has_room_again() -> None:
+    house = House(limits=EngineLimits(runs_max=10))
+    ids = [UUID(int=number) for number in range(1, 11)]
+    house.stage.store.catalog.insert(
+        [RunSeed(id=run_id, workflow=naps.name, args=payload.encode([[], {}])) for run_id in ids]
+    )
+    house.assign()
+    house.advance(ANNOUNCE_S + 1.0)
+    house.advance(ROOM_S)  # it says nothing twice within that time
+    (*_, full) = [said for said in house.dispatcher.take(EngineReady) if isinstance(said, EngineReady)]
+    assert full.free == 1, "and that only because one rests too long"
+    house.timer.send("engine-1", TimersFired([(run_id.bytes, 1) for run_id in ids]))
+    house.settle()  # no time passes
+    (room,) = [said for said in house.dispatcher.take(EngineReady) if isinstance(said, EngineReady)]
+    assert room.free == 10

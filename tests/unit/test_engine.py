@@ -543,9 +543,9 @@ def test_an_engine_says_that_it_takes_runs_as_soon_as_it_is_registered() -> None
     dispatcher = stage.extra("dispatcher")
     outgoing = Outgoing(stage.ports("engine-1"))
     outgoing.neighbours.up(*dispatcher.peer)
-    outgoing.tick(lambda: None)
+    outgoing.tick(lambda: None, 0)
     stage.settle()
     assert dispatcher.take(EngineReady) == []
-    outgoing.tick(lambda: EngineReady(OWNER, 5))
+    outgoing.tick(lambda: EngineReady(OWNER, 5), 5)
     stage.settle()
     assert dispatcher.take(EngineReady) == [EngineReady(OWNER, 5)], "and not with the next announcement"
