@@ -49,6 +49,8 @@ _CONNECTION: dict[str, str | int] = {
 # Generic plans: a statement is planned once, not once a call. They may be made while the tables are empty, and are
 # kept while the tables grow: then only plans stay good that look up what they join, row by row, by an index. To an
 # empty table it seems cheaper to read it whole, to hash it, to sort it or to keep a copy.
+# The server, too, has to notice that a host has vanished: between two statements of a pipeline its session holds locks,
+# and no time-out of a transaction counts there. By default it would ask after two hours.
 _SETTINGS = {
     "default_transaction_isolation": "read committed",
     "plan_cache_mode": "force_generic_plan",
@@ -59,6 +61,10 @@ _SETTINGS = {
     "jit": "off",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
 }
 
 

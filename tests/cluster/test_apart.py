@@ -183,6 +183,14 @@ def test_a_host_that_is_switched_off_is_given_up_and_its_runs_go_on_elsewhere(
     field.postpone_expiry("a")
     wait_until(lambda: {field.sees("b", "a"), field.sees("c", "a")} == {"dead"}, "a is known to be dead")
     wait_until(lambda: field.owned_by("a") == 0, "nothing is a's any more")
+    sessions = (
+        "select count(*) from pg_stat_activity"
+        " where client_addr = %s::inet and application_name <> 'continuum-listener'"
+    )
+    address = network.address("a")
+    wait_until(
+        lambda: field.ask(sessions, address) == [(0,)], "no session of a is left, nor a lock that it held"
+    )
     field.check(runs, ledger)
 
 
