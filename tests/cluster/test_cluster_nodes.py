@@ -188,6 +188,7 @@ def test_a_group_process_that_is_killed_comes_back_while_the_runs_go_on(scene: S
     assert client.start(chain(3)).result(timeout=LIMIT_S) == 3
 
 
+@pytest.mark.long
 @pytest.mark.rule("M2", "A8")
 def test_groups_that_hang_cost_time_and_nothing_else(scene: Scene, client: Client) -> None:
     engines = scene.node("engines", workers=0)
