@@ -129,7 +129,7 @@ def _measure(
         console.print(
             f"PostgreSQL {machine['postgres']} with fsync {machine['fsync']} and synchronous_commit"
             f" {machine['synchronous_commit']}, Python {machine['python']}, {machine['cores']} cores"
-            f" (load {machine['load']}); a node with {ENGINES} engine and {WORKERS} worker; limit: {plan.limit.name}"
+            f" (load {machine['load']}); a node with {ENGINES} engines and {WORKERS} worker; limit: {plan.limit.name}"
         )
         for name in (name for name in MEASUREMENTS if name in names):
             try:

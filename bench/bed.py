@@ -1,8 +1,8 @@
 """What the measurements lie on: an instance of its own on a server, a node of real processes, and a client.
 
-The node is started with one engine and one worker: two cores are full with these two and PostgreSQL, and a second
-worker gave nothing. Whatever ends the bench, everything here is stopped and removed; the node is not drained,
-because nobody wants the rest of its runs.
+The node is started with two engines and one worker: an engine is one thread of Python, and two cores have room for a
+second one beside the worker and PostgreSQL; a second worker gave nothing. Whatever ends the bench, everything here is
+stopped and removed; the node is not drained, because nobody wants the rest of its runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bench.server import open_server
 from continuum import Client, Node
 from continuum.config import schema_of
 
-ENGINES, WORKERS = 1, 1
+ENGINES, WORKERS = 2, 1
 INSTANCE = "bench"
 READY_S = 60.0
 

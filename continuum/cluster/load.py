@@ -33,11 +33,12 @@ class NodeLoad(msgspec.Struct, frozen=True, array_like=True):
 
 
 class About(msgspec.Struct, frozen=True, array_like=True):
-    """What does not change while a node lives. ``workflows``: some of the names that it has loaded, in all ``of``."""
+    """What does not change while a node lives. ``versions``: some of the versions of
+    workflows that it has loaded (name@hash), in all ``of``."""
 
     version: str = ""
     queues: tuple[str, ...] = ()
-    workflows: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
     of: int = 0
     started_at: float = 0.0  # seconds since the epoch, by the node's own clock
 

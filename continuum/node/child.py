@@ -42,7 +42,7 @@ class Site:
     choice: DatabaseChoice
     url: str
     run_directory: RunDirectory
-    workflows: tuple[str, ...] = ()  # names that the application brings
+    versions: tuple[str, ...] = ()  # of workflows, that the application brings
     key: ClusterKey | None = None
 
 

@@ -25,7 +25,7 @@ from continuum.wire.endpoint import SCHEME, Endpoint
 from continuum.wire.tcp import HostSockets
 
 _FILES = 8192
-_WORKFLOWS_MAX = 50  # names that are published
+_VERSIONS_MAX = 50  # that are published
 
 
 def run_group(child: Child) -> int:
@@ -93,8 +93,8 @@ def _say_where(site: Site, bound: Endpoint, address: Endpoint) -> None:
 
 
 def _about(site: Site) -> About:
-    names = site.workflows[:_WORKFLOWS_MAX]
-    return About(_version(), site.config.queues, names, len(site.workflows), round(time.time(), 3))
+    versions = site.versions[:_VERSIONS_MAX]
+    return About(_version(), site.config.queues, versions, len(site.versions), round(time.time(), 3))
 
 
 def _version() -> str:

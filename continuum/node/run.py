@@ -126,7 +126,7 @@ def _prepare(config: NodeConfig, choice: DatabaseChoice, stack: ExitStack, lifel
         *(config.node_name, config.instance, mask_password(database.url), choice.source),
         *(len(app.workflows), len(app.activities), path),
     )
-    return Site(config, choice, database.url, run_directory, app.workflows, key)
+    return Site(config, choice, database.url, run_directory, app.versions, key)
 
 
 def _supervisor(site: Site, lifeline_fd: int | None) -> Supervisor:

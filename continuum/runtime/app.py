@@ -17,15 +17,18 @@ from continuum.core.determinism.scan import settle_all
 from continuum.errors import DeterminismError, NodeError
 
 _PACKAGE = str(Path(__file__).parents[1])
+_HASH_DIGITS = 12
 _DOTTED_NAME = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedApp:
-    """The names that the modules have brought into this process, sorted."""
+    """The names that the modules have brought into this process, sorted. ``versions``: each version of each workflow,
+    as the workflow's name, an @, and the first digits of its hash."""
 
     workflows: tuple[str, ...]
     activities: tuple[str, ...]
+    versions: tuple[str, ...] = ()
 
 
 def load_app(modules: Sequence[str]) -> LoadedApp:
@@ -45,7 +48,8 @@ def load_app(modules: Sequence[str]) -> LoadedApp:
                 "decorate functions with @workflow or @activity, or name another module"
             )
     _settle()
-    return LoadedApp(tuple(sorted(registry.workflows)), tuple(sorted(registry.activities)))
+    versions = sorted(f"{name}@{version_hash[:_HASH_DIGITS]}" for name, version_hash in registry.versions())
+    return LoadedApp(tuple(sorted(registry.workflows)), tuple(sorted(registry.activities)), tuple(versions))
 
 
 def _settle() -> None:

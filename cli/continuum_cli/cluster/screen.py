@@ -66,7 +66,7 @@ def _part(title: str, content: RenderableType) -> Group:
 
 
 def _hosts(view: View, wide: bool) -> Table:
-    more = ("ADDRESS", "VERSION", "QUEUES", "WORKFLOWS") if wide else ()
+    more = ("ADDRESS", "VERSION", "QUEUES", "VERSIONS") if wide else ()
     shown = table("HOST", "HEALTH", "UP", "RTT", "LIVE", "PARKED", "COMMITS/S", "BATCH", "BUSY", *more)
     for member in sorted(view.members, key=lambda member: member.name):
         load, here = member.load, member.status in ("alive", "suspect")
