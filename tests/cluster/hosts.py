@@ -123,7 +123,7 @@ class Network:
             if subprocess.run(["ip", "netns", "add", space], capture_output=True).returncode:
                 continue  # another test has it
             stack.callback(_ip, f"netns del {space}")
-            _ip(f"netns exec {space} sysctl -qw net.ipv4.ip_forward=1")
+            _forward(space)
             _ip(f"link add {here} type veth peer name home netns {space}")
             stack.callback(subprocess.run, ["ip", "link", "del", here], capture_output=True)
             _ip(f"addr add {subnet}.1/32 dev {here}")
@@ -174,10 +174,17 @@ def why_not() -> str:
         return "only root can make network namespaces"
     if shutil.which("ip") is None:
         return "there is no `ip` (Debian: iproute2)"
-    made = subprocess.run(["ip", "netns", "add", f"ctm-try-{os.getpid()}"], capture_output=True, text=True)
-    if made.returncode:
-        return f"this machine makes no network namespaces: {made.stderr.strip()}"
-    _ip(f"netns del ctm-try-{os.getpid()}")
+    space = f"ctm-try-{os.getpid()}"
+    try:
+        _ip(f"netns add {space}")
+        try:
+            _ip(f"-n {space} link add here type veth peer name there")
+            _ip(f"-n {space} rule add from 198.18.0.1 to 198.18.0.2 blackhole")
+            _forward(space)
+        finally:
+            _ip(f"netns del {space}")
+    except AssertionError as error:
+        return f"this machine makes no hosts of network namespaces: {error}"
     return ""
 
 
@@ -191,6 +198,13 @@ def _open_to(server: EmbeddedPostgres, address: str) -> str:
         connection.execute("select pg_reload_conf()")
     parts = urlsplit(server.tcp_url)
     return urlunsplit(parts._replace(netloc=parts.netloc.replace("127.0.0.1", address)))
+
+
+def _forward(space: str) -> None:
+    """Let a namespace pass packets on."""
+    command = ["ip", "netns", "exec", space, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr.strip()}"
 
 
 def _ip(arguments: str) -> None:

@@ -215,6 +215,17 @@ def test_hosts_that_lose_each_other_and_not_the_database_go_on_and_find_together
 
 
 @pytest.mark.long
+@pytest.mark.rule("B1")
+def test_dispatchers_that_hear_of_a_run_at_once_give_it_to_one_engine(field: Field, ledger: Path) -> None:
+    field.start_all("a", "b")
+    runs = [field.client.start(journey(number, LEGS)) for number in range(2 * RUNS)]
+    field.check(runs, ledger)
+    check_payments(read_ledger(ledger), len(runs) * LEGS)
+    took = field.ask("select distinct split_part(previous_owner, '/', 1) from continuum_runs order by 1")
+    assert took == [("a",), ("b",)], "both of them took runs"
+
+
+@pytest.mark.long
 @pytest.mark.rule("M1", "M2")
 def test_a_host_that_cannot_be_heard_by_one_other_is_not_given_up(field: Field) -> None:
     network = field.network
