@@ -103,9 +103,9 @@ class ZmqTransport:
                 parcels.append(receive(zmq.NOBLOCK))
         return parcels
 
-    def watch(self, descriptor: int) -> None:
-        """Let ``wait`` return when this descriptor can be read."""
-        self._poller.register(descriptor, zmq.POLLIN)
+    def watch(self, descriptor: int, *, writing: bool = False) -> None:
+        """Let ``wait`` return when this descriptor can be read; ``writing``: or written."""
+        self._poller.register(descriptor, zmq.POLLIN | zmq.POLLOUT if writing else zmq.POLLIN)
 
     def unwatch(self, descriptor: int) -> None:
         """Take a descriptor back, before it is closed."""
@@ -125,7 +125,7 @@ class ZmqTransport:
         self._poller.unregister(socket)
 
     def wait(self, timeout_s: float) -> set[int]:
-        """Wait until parcels arrive, a watched descriptor can be read, or the time is over; return the descriptors.
+        """Wait until parcels arrive, a watched descriptor is ready, or the time is over; return the descriptors.
 
         A descriptor whose other end is gone counts as readable.
         """
