@@ -31,15 +31,8 @@ from continuum.ports.journal import (
 )
 from continuum.postgres import family_commit
 from continuum.postgres.arrays import bigints, booleans, doubles, texts, uuids
-from continuum.postgres.request import (
-    Request,
-    commit_request,
-    held_by,
-    in_lock_order,
-    mail_request,
-    mail_steps,
-    mails_of,
-)
+from continuum.postgres.mail import held_by, mails_of
+from continuum.postgres.request import Request, commit_request, in_lock_order, mail_request
 from continuum.postgres.results import keep_results
 from continuum.postgres.session import Session
 
@@ -55,18 +48,17 @@ class PostgresJournal:
     def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
         if not leases:
             return []
-        ids = {"runs": uuids([lease.run_id for lease in leases])}
+        ids, held = {"runs": uuids([lease.run_id for lease in leases])}, held_by(leases)
         reads = ["load_snapshots", "load_events_after"] if snapshots else ["load_events"]
-        held, *rows = self._session.together(
-            ("load_runs", held_by(leases)), *((name, ids) for name in reads), *mail_steps(ids)
+        run_rows, *rows, mail_rows = self._session.together(
+            ("load_runs", held), *((name, ids) for name in reads), ("mail", held)
         )
-        blobs = {row[0]: Snapshot(*row[1:]) for row in (rows.pop(0) if snapshots else [])}
-        events, *mail_rows = rows
-        runs = {Lease(row[0], row[1]): ClaimedRun(row[0], row[1], False, *row[2:]) for row in held}
+        blobs = {row[0]: Snapshot(*row[1:]) for row in (rows[0] if snapshots else [])}
+        runs = {Lease(row[0], row[1]): ClaimedRun(row[0], row[1], False, *row[2:]) for row in run_rows}
         journals: dict[UUID, list[EventRow]] = defaultdict(list)
-        for run_id, *event in events:
+        for run_id, *event in rows[-1]:
             journals[run_id].append(EventRow(*event))
-        mails, open_tasks = mails_of(runs, *mail_rows)
+        mails, open_tasks = mails_of(mail_rows)
         return [
             LoadedRun(
                 runs[lease],
@@ -76,7 +68,7 @@ class PostgresJournal:
                 blobs.get(lease.run_id),
             )
             for lease in leases
-            if lease in runs
+            if lease in runs and lease in mails
         ]
 
     def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:

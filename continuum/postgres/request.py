@@ -5,15 +5,15 @@ The same request is made by who waits for the answer (`Session.together`) and by
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from continuum.model.run import LIVE_STATES
-from continuum.ports.journal import CancelNote, ChildEnd, Lease, Mail, RunCommit, SignalRow, TaskOutcome
-from continuum.postgres.arrays import bigints, texts, uuids
+from continuum.ports.journal import Lease, Mail, RunCommit
+from continuum.postgres.arrays import texts, uuids
 from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
+from continuum.postgres.mail import held_by, mails_of
 from continuum.postgres.notices import ended_payloads
 from continuum.postgres.session import Parameters, Row
 
@@ -55,63 +55,9 @@ def _id_of(step: RunCommit) -> int:
 
 def mail_request(leases: Sequence[Lease]) -> Request[list[Mail]]:
     """Return how to read the mail of the leases that hold."""
-    ids = {"runs": uuids([lease.run_id for lease in leases])}
 
     def read(answers: list[list[Row]]) -> list[Mail]:
-        held, *mail_rows = answers
-        mails, _ = mails_of([Lease(*row) for row in held], *mail_rows)
+        mails, _ = mails_of(answers[0])
         return [mails[lease] for lease in leases if lease in mails]
 
-    return Request([("held", held_by(leases)), *mail_steps(ids)], read)
-
-
-def held_by(leases: Sequence[Lease]) -> Parameters:
-    return {
-        "runs": uuids([lease.run_id for lease in leases]),
-        "tokens": bigints([lease.token for lease in leases]),
-    }
-
-
-def mail_steps(ids: Parameters) -> list[Step]:
-    names = ("unread_signals", "tasks_of", "overdue_timers", "child_ends", "cancel_notes")
-    return [(name, ids) for name in names]
-
-
-def mails_of(
-    held: Iterable[Lease],
-    signal_rows: list[Row],
-    task_rows: list[Row],
-    timer_rows: list[Row],
-    child_rows: list[Row],
-    cancel_rows: list[Row],
-) -> tuple[dict[Lease, Mail], dict[UUID, list[int]]]:
-    """Return the mail of the leases that hold, and the open tasks of runs."""
-    signals: dict[UUID, list[SignalRow]] = defaultdict(list)
-    outcomes: dict[UUID, list[TaskOutcome]] = defaultdict(list)
-    timers: dict[UUID, list[int]] = defaultdict(list)
-    children: dict[UUID, list[ChildEnd]] = defaultdict(list)
-    cancels = {run_id: CancelNote(*note) for run_id, *note in cancel_rows}
-    open_tasks: dict[UUID, list[int]] = defaultdict(list)
-    for run_id, *signal in signal_rows:
-        signals[run_id].append(SignalRow(*signal))
-    for run_id, seq, attempt, state, ok, outcome, timed_out, details in task_rows:
-        if state == "done":
-            outcomes[run_id].append(TaskOutcome(run_id, seq, attempt, ok, outcome, timed_out, details))
-        else:
-            open_tasks[run_id].append(seq)
-    for run_id, seq in timer_rows:
-        timers[run_id].append(seq)
-    for run_id, child_id, command, state, payload in child_rows:
-        children[run_id].append(ChildEnd(child_id, command, state, payload or b""))
-    mails = {
-        lease: Mail(
-            lease.run_id,
-            tuple(signals[lease.run_id]),
-            tuple(outcomes[lease.run_id]),
-            tuple(timers[lease.run_id]),
-            tuple(children[lease.run_id]),
-            cancels.get(lease.run_id),
-        )
-        for lease in held
-    }
-    return mails, open_tasks
+    return Request([("mail", held_by(leases))], read)
