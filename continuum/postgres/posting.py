@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import psycopg
 from psycopg.errors import error_from_result
@@ -27,10 +27,19 @@ from continuum.errors import JournalError
 from continuum.ports.offload import CommitWork, MailWork, Work
 from continuum.postgres.arrays import BinaryArray, oid_of
 from continuum.postgres.request import Request, commit_request, in_lock_order, mail_request
-from continuum.postgres.session import REPLAN_S, SLOW_S, Parameters, Row, Session, reason_of, statement
+from continuum.postgres.session import REPLAN_S, SLOW_S, Row, Session, reason_of, statement
 
 _PARAMETER = re.compile(rb"%\((\w+)\)b")
 _DISCARD = b"discard plans"
+
+
+class _Form(NamedTuple):
+    """A statement with numbered parameters: the key that it is prepared under, and the parameters' names in order."""
+
+    key: bytes
+    text: bytes
+    names: list[str]
+    formats: list[Format]
 
 
 class PostgresPoster:
@@ -117,13 +126,15 @@ class PostgresPoster:
             pgconn.send_query_params(_DISCARD, None)
             self._expected.append(False)
         for name, parameters in request.steps:
-            text, names = _positional(name)
+            form = _form_of(name)
+            arrays = [cast("BinaryArray", parameters[given]) for given in form.names]
             if name not in self._prepared:
                 self._prepared.add(name)
-                pgconn.send_prepare(name.encode(), text, [_oid(parameters, given) for given in names])
+                pgconn.send_prepare(form.key, form.text, [oid_of(array) for array in arrays])
                 self._expected.append(False)
-            values = [_data(parameters, given) for given in names]
-            pgconn.send_query_prepared(name.encode(), values, [Format.BINARY] * len(values), Format.BINARY)
+            pgconn.send_query_prepared(
+                form.key, [array.data for array in arrays], form.formats, Format.BINARY
+            )
             self._expected.append(True)
         pgconn.pipeline_sync()
         return pgconn.flush()
@@ -183,24 +194,12 @@ def _request_of(work: Work) -> Request[Any] | None:
 
 
 @cache
-def _positional(name: str) -> tuple[bytes, list[str]]:
-    """Return a statement with numbered parameters, and their names in that order."""
+def _form_of(name: str) -> _Form:
     text = statement(name)
     names = list(dict.fromkeys(found.decode() for found in _PARAMETER.findall(text)))
     numbers = {given.encode(): b"$%d" % number for number, given in enumerate(names, start=1)}
-    return _PARAMETER.sub(lambda match: numbers[match[1]], text).replace(b"%%", b"%"), names
-
-
-def _data(parameters: Parameters, name: str) -> bytes:
-    value = parameters[name]
-    assert isinstance(value, BinaryArray)
-    return value.data
-
-
-def _oid(parameters: Parameters, name: str) -> int:
-    value = parameters[name]
-    assert isinstance(value, BinaryArray)
-    return oid_of(value)
+    numbered = _PARAMETER.sub(lambda match: numbers[match[1]], text).replace(b"%%", b"%")
+    return _Form(name.encode(), numbered, names, [Format.BINARY] * len(names))
 
 
 def _loaded(load: Callable[[bytes], object], data: bytes | None) -> object:
