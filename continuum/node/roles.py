@@ -49,7 +49,9 @@ def run_router(child: Child) -> int:
     with _store(child.site) as store:
         router = Router(child.ports, store.mailbox)
         shell = child.shell(router)
-        with closing(Listening(shell, Dialler(child.site), router.notice, router.reconnected)):
+        with closing(
+            Listening(shell, Dialler(child.site, "wake", revives=True), router.notice, router.reconnected)
+        ):
             return shell.run()
 
 
@@ -75,7 +77,9 @@ def run_dispatcher(child: Child) -> int:
                 role.died_of(name, incarnation, run_id)
 
         child.on_death(told)
-        return child.shell(role).run()
+        shell = child.shell(role)
+        with closing(Listening(shell, Dialler(child.site, "due"), role.notice, role.reconnected)):
+            return shell.run()
 
 
 def run_engine(child: Child) -> int:
