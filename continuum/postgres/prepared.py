@@ -109,6 +109,10 @@ class Prepared:
         self._known.update(new)
         return [self._load(answer) for answer, rows in zip(answers, expected, strict=True) if rows]
 
+    def heard(self) -> bool:
+        """Whether something came that nobody asked for: the end of the connection, a notification, or a notice."""
+        return bool(self._readable.poll(0))
+
     def discard_plans(self) -> None:
         """Let every statement be planned again when it is used next; it stays prepared."""
         self._pgconn.send_query_params(b"discard plans", None)

@@ -180,6 +180,14 @@ class Session:
         with self.guarded("connect"):
             return self.connections
 
+    def renew(self) -> None:
+        """Connect if there is no connection, or one that the server has ended: it has said so on the socket. So
+        nothing is sent through that one, which could not be repeated."""
+        if self._prepared is None or self._prepared.heard():
+            self.close()
+            with self.guarded("connect"):
+                return
+
     def fileno(self) -> int | None:
         """Return the connection's socket; None while there is no connection."""
         return None if self._connection is None else self._connection.fileno()
