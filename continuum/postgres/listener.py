@@ -18,13 +18,14 @@ from continuum.postgres.session import Session
 
 
 class Listener:
-    """``channels``: of ``wake`` (due, task, mail) and ``done`` (ended runs). Not connected before ``reconnect``.
+    """``channels``: of ``due`` (runs and tasks), ``wake`` (mail, and news of owners) and ``done`` (ended runs). Not
+    connected before ``reconnect``.
 
     Belongs to one thread. ``session`` may ask by the same connection what a notice gives reason to ask, as long as
     the listener is ``connected``.
     """
 
-    def __init__(self, url: str, schema: str, channels: Sequence[str] = ("wake",)) -> None:
+    def __init__(self, url: str, schema: str, channels: Sequence[str] = ("due", "wake")) -> None:
         self.session = Session(url, schema, "continuum-listener")
         self._channels = tuple(channel_of(schema, name) for name in channels)
         self._number = 0  # of the session's connection that listens

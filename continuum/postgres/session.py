@@ -33,7 +33,7 @@ from continuum.postgres.prepared import Row as Row
 from continuum.postgres.prepared import statement as statement
 
 SLOW_S = 0.05  # several times what a large batch takes
-_REPLAN_S = 1.0  # between two times that plans are made anew
+REPLAN_S = 1.0  # between two times that plans are made anew
 
 # What the URL does not say itself. A server that vanished without a word is noticed within half a minute.
 _CONNECTION: dict[str, str | int] = {
@@ -218,7 +218,7 @@ class Session:
 
     def _plan_anew(self) -> None:
         now = time.monotonic()
-        if self._prepared is not None and now - self._planned_at >= _REPLAN_S:
+        if self._prepared is not None and now - self._planned_at >= REPLAN_S:
             self._planned_at = now
             with suppress(psycopg.Error):  # the next call finds out what is wrong
                 self._prepared.discard_plans()
