@@ -64,18 +64,21 @@ class PostgresCatalog:
     def signal(
         self, run_id: UUID, name: str, payload: bytes, delivery_id: str | None
     ) -> tuple[Signalled, RunState | None]:
-        parameters = {"run": run_id, "name": name, "payload": payload, "delivery_id": delivery_id}
+        addressee = run_id
         for _ in range(families.TRIES_MAX):
-            rows = self._session.rows("signal", parameters)
+            rows = self._session.rows(
+                "signal", {"run": addressee, "name": name, "payload": payload, "delivery_id": delivery_id}
+            )
             if not rows:
                 return "not_found", None
-            state, stored, chain_grew = rows[0][:3]
+            state, stored, last = rows[0][:3]
             if stored:
                 return "delivered", state
             if state in LIVE_STATES:
                 return "duplicate", state
-            if not chain_grew:
+            if last is None:
                 return "terminal", state
+            addressee = last
         raise JournalError("signal", f"the chain of {run_id} grows faster than it can be followed; try again")
 
     def cancel(self, run_id: UUID, reason: str | None, cleanup_s: float | None = None) -> Cancelled:
@@ -110,7 +113,11 @@ class PostgresCatalog:
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
         rows = self._session.rows("endings", {"runs": uuids(run_ids)})
-        return {asked: Ending(*ending) for asked, *ending in rows}
+        continued = [row[0] for row in rows if row[-1]]
+        ended = [row[:-1] for row in rows if not row[-1]]
+        if continued:
+            ended += self._session.rows("chain_endings", {"runs": uuids(continued)})
+        return {asked: Ending(*ending) for asked, *ending in ended}
 
     def get(self, run_id: UUID) -> RunRow | None:
         rows = self._session.rows("get", {"run": run_id})
