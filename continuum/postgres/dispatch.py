@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -104,6 +105,11 @@ class PostgresDispatch:
         self._skip_tokens()
         return _claimed(self._session.rows("claim", {"owner": owner, "limit": limit}))
 
+    def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
+        self._skip_tokens()
+        rows = self._session.rows("claim_due", {"owner": owner, "limit": limit})
+        return _claimed(sorted(rows, key=_since))
+
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
         parameters = {
             "runs": uuids([death.run_id for death in deaths]),
@@ -185,6 +191,10 @@ class PostgresDispatch:
         if self._skipped_on != connection:
             self._session.rows("skip_tokens", {})
             self._skipped_on = connection
+
+
+def _since(row: Row) -> tuple[datetime, UUID]:
+    return (row[12], row[0])
 
 
 def _claimed(rows: Sequence[Row]) -> list[ClaimedRun]:

@@ -2,8 +2,9 @@
 
 ::
 
-    Look, notice ─┐                      ┌─ claim ──► Assign to an engine, by free capacity
-    next_due ─────┼──► look for runs ────┘
+    notice "due" ─────► look for new runs ─ claim_due ─┐
+    Look, "left" ─┐                                    ├──► Assign to an engine, by free capacity
+    next_due ─────┼──► look for all runs ── claim ─────┘
     poll_s over ──┘    look for tasks ───── claim_tasks ──► Execute to a worker, by credit (runtime/tasks)
 
 A look is served in the tick that brings it; when looks come faster than the database answers, one claim serves
@@ -24,6 +25,7 @@ from uuid import UUID
 
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import Dispatch, Woken
+from continuum.ports.journal import ClaimedRun
 from continuum.ports.mailbox import Mailbox, Notice
 from continuum.runtime.claimers import Claimers
 from continuum.runtime.neighbours import DISPATCHER, Neighbours
@@ -102,6 +104,9 @@ class Dispatcher:
         self._dead: list[str] = []  # owners to retire
         self._mail: list[Woken] = []  # to announce to other nodes
         self._look_runs = self._look_tasks = True
+        self._look_new = (
+            False  # for runs that nobody holds: what most looks find, and what somebody waits for
+        )
         self._look_at = now + poll_s
         self._due_at = math.inf
         self._due_asked_at = -math.inf
@@ -132,7 +137,8 @@ class Dispatcher:
     def notice(self, notices: Sequence[Notice]) -> None:
         """Take what the database notified: the quickest way to something new, which may be lost as any other."""
         for notice in notices:
-            self._look_runs |= notice.kind == "due"
+            self._look_new |= notice.kind == "due"
+            self._look_runs |= notice.kind == "left"
             self._look_tasks |= notice.kind == "task"
 
     def reconnected(self) -> None:
@@ -230,7 +236,7 @@ class Dispatcher:
             return True
         if self._draining:
             return False
-        return (self._look_runs and bool(self._free_engines())) or (
+        return ((self._look_runs or self._look_new) and bool(self._free_engines())) or (
             self._look_tasks and self._tasks.credit > 0
         )
 
@@ -297,9 +303,10 @@ class Dispatcher:
         if now >= self._due_at:
             self._ask_due(now)
         looked = False
-        if self._look_runs and self._free_engines():
+        if (self._look_runs or self._look_new) and self._free_engines():
             looked = True
-            self._look_runs = self._claim_runs()
+            more = self._claim_runs(self._dispatch.claim if self._look_runs else self._dispatch.claim_due)
+            self._look_runs, self._look_new = self._look_runs and more, more
         if self._look_tasks and self._tasks.credit:
             looked = True
             self._look_tasks = self._tasks.claim()
@@ -318,7 +325,7 @@ class Dispatcher:
             if wait_s <= 0:
                 self._look_min_s = min(2 * self._look_min_s, self._poll_s)
 
-    def _claim_runs(self) -> bool:
+    def _claim_runs(self, claim: Callable[[str, int], list[ClaimedRun]]) -> bool:
         """Claim runs for the engines, the freest first; return True if there may be more.
 
         An engine's share of a claim is its share of what is free in the whole group, so that nodes that look at the
@@ -328,7 +335,7 @@ class Dispatcher:
         full = False
         for peer, engine in engines:
             limit = min(engine.free, max(CLAIM_MIN, CLAIM_MAX * engine.free // total))
-            runs = self._dispatch.claim(engine.owner, limit)
+            runs = claim(engine.owner, limit)
             if runs:
                 engine.free -= len(runs)
                 self._look_min_s = LOOK_MIN_S

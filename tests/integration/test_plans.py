@@ -102,6 +102,6 @@ def test_a_statement_planned_on_empty_tables_reads_by_index_conditions_only(
     assert read_whole(plan_of(store, name)) <= READ_WHOLE.get(name, set())
 
 
-@pytest.mark.parametrize("name", ["claim", "next_due"])
+@pytest.mark.parametrize("name", ["claim", "claim_due", "next_due"])
 def test_what_is_due_is_found_by_the_index_of_due_runs(store: PostgresStore, name: str) -> None:
     assert "continuum_runs_due" in {node.get("Index Name") for node in nodes(plan_of(store, name))}

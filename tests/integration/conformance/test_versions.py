@@ -53,6 +53,7 @@ def test_a_run_without_its_code_is_suspended_and_not_claimed_again_before_its_pa
     assert (row.state, row.owner, row.attention, row.version_hash) == ("suspended", None, WHY, OLD)
     assert claim(scene, OWNER) == []
     assert claim(scene, OTHER) == [], "nor by one that has no code at all"
+    assert scene.dispatch.claim_due(OWNER, 100) == []
     assert scene.dispatch.next_due([]).run_in_s is None
 
 
