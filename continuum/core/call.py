@@ -163,7 +163,7 @@ class ActivityCall(Call[R_co]):
         Raises:
             PayloadError: one of them cannot be encoded.
         """
-        return payload.encode_arguments(self.args, self.kwargs, path=self.target.name)
+        return payload.encode_arguments(self.args, self.kwargs, self.target.name)
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True

@@ -186,12 +186,14 @@ class Cursor:
         """The command is the recorded one."""
         self.seq += 1
 
-    def append(self, body: EventBody) -> None:
-        """Record what is new."""
+    def append(self, body: EventBody) -> int:
+        """Record what is new; return its number."""
         self.seq += 1
         if self.new is None:
-            self.new = []
-        self.new.append(body)
+            self.new = [body]
+        else:
+            self.new.append(body)
+        return self.seq
 
     def answer(self, kind: type[A]) -> A | None:
         """Step onto the next recorded event if it is a ``kind`` that answers the command just accepted."""
@@ -252,8 +254,8 @@ class Cursor:
 
     def take(self) -> tuple[int, list[EventRow]]:
         """Return the seq before the new events, and these as rows; and forget them."""
-        base = self._taken
-        rows = to_rows(base, self.new or [])
-        self._taken = base + len(rows)
-        self.new = None
-        return base, rows
+        base, new = self._taken, self.new
+        if new is None:
+            return base, []
+        self._taken, self.new = base + len(new), None
+        return base, to_rows(base, new)
