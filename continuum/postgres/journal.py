@@ -9,8 +9,9 @@ a batch, ``clear_ended`` follows in the same transaction and round trip.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import suppress
+from operator import attrgetter
 from uuid import UUID
 
 import msgspec
@@ -39,6 +40,10 @@ from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
 from continuum.postgres.notices import ended_payloads
 from continuum.postgres.results import keep_results
 from continuum.postgres.session import Parameters, Row, Session
+
+_number = attrgetter(
+    "run_id.int"
+)  # in the order of the database, and far quicker to compare and hash than a UUID
 
 
 class PostgresJournal:
@@ -91,12 +96,11 @@ class PostgresJournal:
 
     def commit(
         self, batch: Sequence[RunCommit], announce: bool = False, told: Told | None = None
-    ) -> set[UUID]:
+    ) -> Set[UUID]:
         if not batch:
             return set()
-        steps = sorted(batch, key=_lock_order)  # the order of locks
-        run_ids = {step.run_id for step in steps}
-        assert len(run_ids) == len(steps), "a batch has one step per run"
+        steps = sorted(batch, key=_number)  # the order of locks
+        assert len({step.run_id.int for step in steps}) == len(steps), "a batch has one step per run"
         plain = all(map(is_plain, steps))
         ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
         if (ended or not plain) and any(map(is_familial, steps)):
@@ -110,7 +114,7 @@ class PostgresJournal:
         if not plain and any(step.tasks_set for step in steps):
             with suppress(JournalError):  # the rows are committed; a lost notice costs latency only
                 self._session.rows("announce_mail", {"payloads": texts(["task"])})
-        return run_ids.difference(row[0] for row in refused)
+        return _Written(steps, frozenset(row[0] for row in refused))
 
     def keep(self, results: Sequence[KeptResult]) -> list[bytes | None]:
         return keep_results(self._session, results)
@@ -138,9 +142,21 @@ class PostgresJournal:
         return [Lease(*row) for row in rows]
 
 
-def _lock_order(step: RunCommit) -> int:
-    """The order of ids in the database; as integers, which compare several times faster than UUIDs."""
-    return step.run_id.int
+class _Written(Set[UUID]):
+    """The runs of a batch but for the refused ones. That there are none is seen without a set of all ids: to hash one
+    is a call of Python."""
+
+    def __init__(self, steps: Sequence[RunCommit], refused: Set[UUID]) -> None:
+        self._steps, self._refused = steps, refused
+
+    def __len__(self) -> int:
+        return len(self._steps) - len(self._refused)
+
+    def __iter__(self) -> Iterator[UUID]:
+        return (step.run_id for step in self._steps if step.run_id not in self._refused)
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id not in self._refused and any(step.run_id == run_id for step in self._steps)
 
 
 def _storable(text: str | None) -> str | None:
