@@ -20,14 +20,19 @@ from continuum.wire.post import Peer, Post
 SPILL_AFTER_S = 0.5
 
 
-class Waiting(msgspec.Struct, frozen=True):
+Waiting = tuple[float, Execute]
+"""Since when an attempt waits, and the attempt."""
+
+
+class Spilled(msgspec.Struct, frozen=True):
+    """An attempt that waits no longer."""
+
     execute: Execute
     queue: str
-    since: float
 
 
 class WorkerLine:
-    """A live worker: its credit (``window``) and the attempts it has from here."""
+    """A live worker: its credit (``window``), and how many attempts it has from here."""
 
     __slots__ = ("outstanding", "peer", "queues", "stopping", "window")
 
@@ -36,11 +41,11 @@ class WorkerLine:
         self.queues: frozenset[str] = frozenset()
         self.window = 0
         self.stopping = False
-        self.outstanding: set[Key] = set()
+        self.outstanding = 0
 
     @property
     def credit(self) -> int:
-        return 0 if self.stopping else self.window - len(self.outstanding)
+        return 0 if self.stopping else self.window - self.outstanding
 
 
 class Placement:
@@ -71,9 +76,10 @@ class Placement:
         if line is None or line.peer != peer:
             return []
         del self._lines[peer.name]
-        for key in line.outstanding:
-            self._where.pop(key, None)
-        return sorted(line.outstanding)
+        dead = sorted(key for key, where in self._where.items() if where is line)
+        for key in dead:
+            del self._where[key]
+        return dead
 
     def workers(self) -> list[Peer]:
         return [line.peer for line in self._lines.values()]
@@ -84,19 +90,20 @@ class Placement:
         backlog = self._backlog.get(queue)
         if backlog is None:
             backlog = self._backlog[queue] = deque()
-        backlog.append(Waiting(execute, queue, now))
+        backlog.append((now, execute))
 
     def adopt(self, key: Key, peer: Peer) -> None:
         """The worker said that it holds this attempt."""
         line = self._lines.get(peer.name)
         if line is not None and line.peer == peer:
-            line.outstanding.add(key)
+            self.finished(key)
+            line.outstanding += 1
             self._where[key] = line
 
     def finished(self, key: Key) -> None:
         line = self._where.pop(key, None)
         if line is not None:
-            line.outstanding.discard(key)
+            line.outstanding -= 1
 
     def is_out(self, key: Key) -> bool:
         """True if a live worker has the attempt, or the message that gives it the attempt is on its way."""
@@ -105,43 +112,47 @@ class Placement:
     def forget(self, run: bytes) -> None:
         """Drop what waits of this run. What is out stays known: its message may still be on its way."""
         for queue, backlog in self._backlog.items():
-            if any(waiting.execute.run == run for waiting in backlog):
-                self._backlog[queue] = deque(w for w in backlog if w.execute.run != run)
+            if any(execute.run == run for _, execute in backlog):
+                self._backlog[queue] = deque(waiting for waiting in backlog if waiting[1].run != run)
 
     def withdraw(self, key: Key) -> Peer | None:
         """Take the attempt back from wherever it is; return the worker that must be told, if one has it."""
         line = self._where.pop(key, None)
         if line is not None:
-            line.outstanding.discard(key)
+            line.outstanding -= 1
             return line.peer
         for queue, backlog in self._backlog.items():
-            if any(waiting.execute.key == key for waiting in backlog):
-                self._backlog[queue] = deque(w for w in backlog if w.execute.key != key)
+            if any(execute.key == key for _, execute in backlog):
+                self._backlog[queue] = deque(waiting for waiting in backlog if waiting[1].key != key)
         return None
 
-    def place(self, now: float) -> list[Waiting]:
+    def place(self, now: float) -> list[Spilled]:
         """Send the backlog to workers with credit; return the attempts that should go into task rows."""
-        spilled: list[Waiting] = []
+        spilled: list[Spilled] = []
         for queue, backlog in self._backlog.items():
             while backlog:
                 line, count = self._best(queue)
                 if line is None:
                     break
                 self._hand_out(backlog, line, count)
-            while backlog and (self.draining or now - backlog[0].since >= SPILL_AFTER_S):
-                spilled.append(backlog.popleft())
+            while backlog and (self.draining or now - backlog[0][0] >= SPILL_AFTER_S):
+                spilled.append(Spilled(backlog.popleft()[1], queue))
         return spilled
 
     def place_at(self) -> float:
         """When the oldest attempt of the backlog must be spilled."""
-        return min((b[0].since + SPILL_AFTER_S for b in self._backlog.values() if b), default=float("inf"))
+        return min((b[0][0] + SPILL_AFTER_S for b in self._backlog.values() if b), default=float("inf"))
 
     def _hand_out(self, backlog: deque[Waiting], line: WorkerLine, count: int) -> None:
-        executes = [backlog.popleft().execute for _ in range(min(count, len(backlog)))]
+        where, before = self._where, len(self._where)
+        executes = [backlog.popleft()[1] for _ in range(min(count, len(backlog)))]
         for execute in executes:
             key = (execute.run, execute.seq, execute.attempt)
-            line.outstanding.add(key)
-            self._where[key] = line
+            if where.setdefault(key, line) is not line:  # it was at another one
+                self.finished(key)
+                where[key] = line
+                before -= 1
+        line.outstanding += len(where) - before
         self._post.send_all(line.peer, executes)
 
     def _best(self, queue: str) -> tuple[WorkerLine | None, int]:

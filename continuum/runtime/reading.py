@@ -88,15 +88,16 @@ class Reading:
 
 
 class LeaseScan:
-    """Finds the leases that a lost message never announced (B6): ``found(leases)`` may name known ones too.
+    """Finds the leases that a lost message never announced (B6), and has those loaded that are none of ``runs``.
 
     Tokens grow, but a smaller one may be committed later; so each scan begins where the one before the last ended.
     """
 
     def __init__(
-        self, asking: Asking, clock: Clock, owner: str, found: Callable[[list[Lease]], None]
+        self, asking: Asking, clock: Clock, owner: str, runs: dict[bytes, LiveRun], loading: Loading
     ) -> None:
-        self._asking, self._clock, self._owner, self._found = asking, clock, owner, found
+        self._asking, self._clock, self._owner = asking, clock, owner
+        self._runs, self._loading = runs, loading
         self._at = clock.monotonic() + SCAN_S
         self._from = self._next = 0
 
@@ -113,4 +114,7 @@ class LeaseScan:
     def _scanned(self, leases: list[Lease]) -> None:
         self._from = self._next
         self._next = max((lease.token for lease in leases), default=self._next)
-        self._found(leases)
+        for lease in leases:
+            run_id = lease.run_id.bytes
+            if run_id not in self._runs and run_id not in self._loading:
+                self._loading.want(lease)
