@@ -45,7 +45,7 @@ def mains_of(site: Site) -> Mapping[str, ChildMain]:
 
 
 def run_router(child: Child) -> int:
-    with _store(child.site) as store:
+    with _store(child) as store:
         router = Router(child.ports, store.mailbox)
         shell = child.shell(router)
         with closing(Listening(shell, Dialler(child.site), router.notice, router.reconnected)):
@@ -53,12 +53,12 @@ def run_router(child: Child) -> int:
 
 
 def run_timer(child: Child) -> int:
-    with _store(child.site) as store:
+    with _store(child) as store:
         return child.shell(Timer(child.ports, store.mailbox)).run()
 
 
 def run_dispatcher(child: Child) -> int:
-    with _store(child.site) as store:
+    with _store(child) as store:
         role = Dispatcher(
             child.ports,
             store.dispatch,
@@ -82,7 +82,7 @@ def run_engine(child: Child) -> int:
     WorkflowLoop.record = child.record
     wake = Wake()
     alone = child.ports.name == LONE_ENGINE
-    with closing(ThreadOffload(partial(_desk, child.site), wake)) as offload:
+    with closing(ThreadOffload(partial(_desk, child), wake)) as offload:
         limits, loaded = limits_of_environment(alone=alone), registry.versions()
         engine = Engine(child.ports, offload, registry.workflow, limits, loaded=loaded)
         shell = child.shell(engine, lambda: engine.lost, _ALONE_S if alone else math.inf)
@@ -102,7 +102,7 @@ def run_worker(child: Child) -> int:
     wake = Wake()
     config = child.site.config
     executor = ThreadAndLoopExecutor(registry.activity, config.slots, wake.set, child.ports.clock)
-    with _store(child.site) as store, closing(executor):
+    with _store(child) as store, closing(executor):
         worker = Worker(child.ports, executor, store.dispatch, config.queues, config.slots)
         shell = child.shell(worker)
         shell.watch(wake.fileno(), wake.clear)  # the role looks for results in every tick
@@ -110,12 +110,13 @@ def run_worker(child: Child) -> int:
 
 
 @contextmanager
-def _store(site: Site) -> Iterator[PostgresStore]:
-    with closing(open_store(site.url, site.config.schema)) as store:
+def _store(child: Child) -> Iterator[PostgresStore]:
+    site = child.site
+    with closing(open_store(site.url, site.config.schema, child.application_name)) as store:
         yield store
 
 
 @contextmanager
-def _desk(site: Site) -> Iterator[Desk]:
-    with _store(site) as store:
+def _desk(child: Child) -> Iterator[Desk]:
+    with _store(child) as store:
         yield Desk(store.journal, store.dispatch, store.dispatch.holds)
