@@ -25,6 +25,7 @@ from continuum.ports.dispatch import (
     SET_ASIDE,
     SUSPECTED,
     Asked,
+    Beat,
     ClaimedTask,
     Death,
     Due,
@@ -65,13 +66,14 @@ class MemoryDispatch:
             transaction.tables.register_workflows(loaded)
             return transaction.now
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
         with self._database.transaction("heartbeat") as transaction:
             self._hold_again(transaction.tables, owner)
             if not transaction.tables.is_live(owner):
                 return None
             transaction.tables.owners[owner].expires_at = transaction.now + ttl_s
-            return transaction.now
+            held = [run for run in transaction.tables.live.values() if run.owner == owner]
+            return Beat(transaction.now, max((run.token or 0 for run in held), default=0))
 
     def retire(self, owners: Sequence[str]) -> None:
         with self._database.transaction("retire") as transaction:

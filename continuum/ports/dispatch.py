@@ -92,6 +92,14 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     expires_us: int
 
 
+class Beat(NamedTuple):
+    """An owner's row was renewed at ``now``, the database's time in seconds since the epoch. ``token``: the largest of
+    its leases, 0 if it has none."""
+
+    now: float
+    token: int
+
+
 class Due(msgspec.Struct, frozen=True, array_like=True):
     """Seconds until the next run or task can be claimed, None for none in sight; 0 or less: now."""
 
@@ -117,9 +125,9 @@ class Dispatch(Protocol):
         """
         ...
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
-        """Renew the owner's row; return the database's time, or None if the row is gone or was expired: the owner
-        may have lost its runs, must drop them and register anew under another incarnation."""
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
+        """Renew the owner's row; None if the row is gone or was expired: the owner may have lost its runs, must drop
+        them and register anew under another incarnation."""
         ...
 
     def retire(self, owners: Sequence[str]) -> None:

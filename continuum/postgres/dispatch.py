@@ -13,6 +13,7 @@ from continuum.ports.dispatch import (
     SET_ASIDE,
     SUSPECTED,
     Asked,
+    Beat,
     ClaimedTask,
     Death,
     Due,
@@ -61,10 +62,10 @@ class PostgresDispatch:
         now: float = row[0]
         return now
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
         self.holds.renew(owner)
         rows = self._session.rows("heartbeat", {"owner": owner, "ttl_s": float(ttl_s)})
-        return rows[0][0] if rows else None
+        return Beat(*rows[0]) if rows else None
 
     def retire(self, owners: Sequence[str]) -> None:
         self._session.rows("retire", {"owners": texts(owners)})

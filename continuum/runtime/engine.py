@@ -80,7 +80,8 @@ class Engine:
         self._crew = Crew(ports.crew)
         self._asking = Asking(offload, ports.clock)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
-        self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
+        self._scan = LeaseScan(self._asking, str(owner), self._scanned)
+        self._ownership = Ownership(owner, "", self._asking, ports.clock, self._scan.look, loaded)
         self._outgoing = Outgoing(ports)
         self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
         room, now_us = lambda: self._commits.room, self._ownership.now_us
@@ -94,7 +95,6 @@ class Engine:
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
         self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
-        self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._scanned)
         self._draining = self._retired = self._asked_to_retire = False
         self._releasing = Releasing(
             self._asking,
@@ -149,8 +149,6 @@ class Engine:
         self._ownership.tick()
         if self._ownership.lost:
             return
-        if self._ownership.live:
-            self._scan.tick()
         self._attempts.tick()
         self._results.tick()
         if self._limits.alone and not self._draining and (self._runs or not self._loading.idle):
@@ -172,7 +170,6 @@ class Engine:
             self._ownership.wake_at(),
             self._attempts.wake_at(),
             self._outgoing.announce_at(),
-            self._scan.wake_at(),
             self._releasing.wake_at(),
             self._firing.wake_at(),
         )

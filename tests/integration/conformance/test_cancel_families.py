@@ -108,15 +108,15 @@ def test_a_cancel_with_cleanup_is_mail_for_the_run_and_its_descendants(scene: Sc
     root = scene.leased()
     child, ended = scene.child(root, OTHER), scene.child(root)
     scene.end(ended)
-    now = scene.dispatch.heartbeat(OWNER, 30.0)
+    beat = scene.dispatch.heartbeat(OWNER, 30.0)
     answer = scene.catalog.cancel(root.run_id, "late", cleanup_s=30.0)
     assert answer == Cancelled("requested", "running", (root.run_id, child.run_id))
     assert states(scene, root, child) == {"running"}
     note = scene.mail(root).cancel
     assert note is not None
-    assert now is not None
+    assert beat is not None
     assert (note.cleanup_s, note.reason) == (30.0, "late")
-    assert now <= note.requested_at < now + 60.0
+    assert beat.now <= note.requested_at < beat.now + 60.0
     assert scene.load(child).mail.cancel == note
 
 
