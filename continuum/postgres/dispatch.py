@@ -119,10 +119,6 @@ class PostgresDispatch:
         self._skip_tokens()
         return _claimed(self._session.rows("claim_suspect", {"owner": owner}))
 
-    def next_suspect(self, owners: Sequence[str]) -> float | None:
-        ((wait_s,),) = self._session.rows("next_suspect", {"owners": texts(owners)})
-        return None if wait_s is None else float(wait_s)
-
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         parameters = {"claimer": claimer, "queues": texts(dict.fromkeys(queues)), "limit": limit}
         return [ClaimedTask(*row) for row in self._session.rows("claim_tasks", parameters)]
@@ -177,8 +173,9 @@ class PostgresDispatch:
     def upkeep(self) -> None:
         ensure_partitions(self._session)
 
-    def next_due(self, queues: Sequence[str]) -> Due:
-        (row,) = self._session.rows("next_due", {"queues": texts(queues)})
+    def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
+        parameters = {"queues": texts(queues), "owners": texts(owners), "margin_s": CANCEL_MARGIN_S}
+        (row,) = self._session.rows("next_due", parameters)
         return Due(*row)
 
     def _skip_tokens(self) -> None:

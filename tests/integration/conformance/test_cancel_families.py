@@ -179,6 +179,7 @@ def test_who_does_not_clean_up_in_time_is_cancelled_for_good_with_all_below(scen
     scene.catalog.cancel(root.run_id, "late", LONG_OVER_S)
     unasked = scene.child(child)
     scene.catalog.cancel(spared.run_id, None, 60.0)
+    assert (scene.dispatch.next_due([]).cancel_in_s or 0.0) < 0.0
     ended = scene.dispatch.end_overdue_cancels()
     assert set(ended) == {root.run_id, child.run_id, unasked.run_id}
     assert states(scene, root, child, unasked) == {"cancelled"}
@@ -194,6 +195,9 @@ def test_the_time_for_clean_up_has_a_margin(scene: Scene) -> None:
     lease = scene.leased()
     scene.catalog.cancel(lease.run_id, None, 0.0)
     assert scene.dispatch.end_overdue_cancels() == []
+    wait_s = scene.dispatch.next_due([]).cancel_in_s
+    assert wait_s is not None
+    assert 0.0 < wait_s <= CANCEL_MARGIN_S
 
 
 @pytest.mark.rule("K4", "N2")
