@@ -327,6 +327,9 @@ class Swim:
         for name in roster.dead.sample(self._random, 1):
             if not self._is_long_dead(now, roster.members[name]):
                 self._gossip_with(name)
+        if not roster.here and all(self._is_long_dead(now, roster.members[name]) for name in roster.dead):
+            roster.rumors.clear()  # nobody is left to be told, and who comes is told all by an exchange
+            roster.news.clear()
 
     def _gossip_with(self, name: str) -> None:
         member = self._roster.members[name]

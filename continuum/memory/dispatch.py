@@ -25,6 +25,7 @@ from continuum.ports.dispatch import (
     SET_ASIDE,
     SUSPECTED,
     Asked,
+    Beat,
     ClaimedTask,
     Death,
     Due,
@@ -65,13 +66,14 @@ class MemoryDispatch:
             transaction.tables.register_workflows(loaded)
             return transaction.now
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
         with self._database.transaction("heartbeat") as transaction:
             self._hold_again(transaction.tables, owner)
             if not transaction.tables.is_live(owner):
                 return None
             transaction.tables.owners[owner].expires_at = transaction.now + ttl_s
-            return transaction.now
+            held = [run for run in transaction.tables.live.values() if run.owner == owner]
+            return Beat(transaction.now, max((run.token or 0 for run in held), default=0))
 
     def retire(self, owners: Sequence[str]) -> None:
         with self._database.transaction("retire") as transaction:
@@ -175,14 +177,6 @@ class MemoryDispatch:
             ]
             return [_claim(tables, tables.live[run_id], owner) for _, run_id in sorted(ready)[:1]]
 
-    def next_suspect(self, owners: Sequence[str]) -> float | None:
-        with self._database.transaction("next_suspect") as transaction:
-            tables = transaction.tables
-            moments = [
-                _alone_at(tables, run, owners) for run in tables.live.values() if run.suspect == "alone"
-            ]
-            return min(moments) - tables.now if moments else None
-
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         with self._database.transaction("claim_tasks") as transaction:
             if not transaction.tables.is_live(claimer):
@@ -261,12 +255,23 @@ class MemoryDispatch:
     def upkeep(self) -> None:
         """Memory has no months."""
 
-    def next_due(self, queues: Sequence[str]) -> Due:
+    def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
         with self._database.transaction("next_due") as transaction:
-            tables, now = transaction.tables, transaction.now
-            runs = [at for run in tables.live.values() if (at := tables.claimable_at(run)) is not None]
-            tasks = [task.due_at for _, task in _queued(tables, queues)]
-            return Due(min(runs) - now if runs else None, min(tasks) - now if tasks else None)
+            tables, live = transaction.tables, transaction.tables.live.values()
+            wanted = any(_wanted(tables, owner) for owner in owners if tables.is_live(owner))
+            runs = [at for run in live if (at := tables.claimable_at(run)) is not None]
+            cancels = [overdue_at(run.cancel) for run in live if run.cancel is not None]
+            return Due(
+                _wait_s(tables, runs + [tables.now] * wanted),
+                _wait_s(tables, [task.due_at for _, task in _queued(tables, queues)]),
+                _wait_s(tables, [_alone_at(tables, run, owners) for run in live if run.suspect == "alone"]),
+                _wait_s(tables, [at + CANCEL_MARGIN_S for at in cancels]),
+                any(
+                    task.state == "running" and not tables.is_live(task.claimed_by)
+                    for run in live
+                    for task in run.tasks.values()
+                ),
+            )
 
 
 def _blame(tables: Tables, run: RunRecord, owner: str, deaths_max: int) -> None:
@@ -283,6 +288,10 @@ def _blame(tables: Tables, run: RunRecord, owner: str, deaths_max: int) -> None:
     run.alone_at = tables.now + (0 if run.deaths <= 1 else min(4 ** (run.deaths - 2), 60))
     text = SUSPECTED if run.suspect == "alone" else SET_ASIDE.format(run=run.id, owner=owner)
     run.attention = f"engine deaths: {run.deaths} of {deaths_max}; {text}"
+
+
+def _wait_s(tables: Tables, moments: Sequence[float]) -> float | None:
+    return min(moments) - tables.now if moments else None
 
 
 def _alone_at(tables: Tables, run: RunRecord, owners: Sequence[str]) -> float:

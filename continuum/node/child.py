@@ -88,6 +88,11 @@ class Child:
         self._context.control.fatal(reason)
 
     @property
+    def application_name(self) -> str:
+        """How the database's administrator sees the sessions of this process, unless the URL says something else."""
+        return f"continuum-{self.ports.name}"
+
+    @property
     def starts_node(self) -> bool:
         """True if no other process of the node ran when this one was started."""
         return not self._context.peers

@@ -92,11 +92,24 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     expires_us: int
 
 
+class Beat(NamedTuple):
+    """An owner's row was renewed at ``now``, the database's time in seconds since the epoch. ``token``: the largest of
+    its leases, 0 if it has none."""
+
+    now: float
+    token: int
+
+
 class Due(msgspec.Struct, frozen=True, array_like=True):
-    """Seconds until the next run or task can be claimed, None for none in sight; 0 or less: now."""
+    """What there is to do for a dispatcher: seconds until the next run, task or suspect can be claimed, and until a
+    cancel's time for clean-up is over, with its margin; None for none in sight, 0 or less: now. ``lost``: there are
+    tasks whose claimer has died."""
 
     run_in_s: float | None
     task_in_s: float | None
+    suspect_in_s: float | None = None
+    cancel_in_s: float | None = None
+    lost: bool = False
 
 
 class Death(msgspec.Struct, frozen=True, array_like=True):
@@ -117,9 +130,9 @@ class Dispatch(Protocol):
         """
         ...
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
-        """Renew the owner's row; return the database's time, or None if the row is gone or was expired: the owner
-        may have lost its runs, must drop them and register anew under another incarnation."""
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
+        """Renew the owner's row; None if the row is gone or was expired: the owner may have lost its runs, must drop
+        them and register anew under another incarnation."""
         ...
 
     def retire(self, owners: Sequence[str]) -> None:
@@ -192,10 +205,6 @@ class Dispatch(Protocol):
         those whose code it has loaded, or that have waited for a minute."""
         ...
 
-    def next_suspect(self, owners: Sequence[str]) -> float | None:
-        """Return the seconds until one of these owners can resume a run that was set aside, 0 or less: now."""
-        ...
-
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         """Take up to ``limit`` due tasks of these queues for ``claimer`` (a registered owner)."""
         ...
@@ -251,7 +260,7 @@ class Dispatch(Protocol):
         from many nodes; when it was not, nothing is refused (O3)."""
         ...
 
-    def next_due(self, queues: Sequence[str]) -> Due:
-        """Return how long a dispatcher of these queues may wait; runs of live owners do not count, nor those that
-        wait for code (a look now and then finds them)."""
+    def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
+        """Return how long a dispatcher of these queues and engines may wait. Runs of live owners do not count, and
+        those that wait for code only if one of ``owners`` has it."""
         ...

@@ -14,6 +14,7 @@ from continuum.ports.dispatch import (
     SET_ASIDE,
     SUSPECTED,
     Asked,
+    Beat,
     ClaimedTask,
     Death,
     Due,
@@ -62,10 +63,10 @@ class PostgresDispatch:
         now: float = row[0]
         return now
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
         self.holds.renew(owner)
         rows = self._session.rows("heartbeat", {"owner": owner, "ttl_s": float(ttl_s)})
-        return rows[0][0] if rows else None
+        return Beat(*rows[0]) if rows else None
 
     def retire(self, owners: Sequence[str]) -> None:
         self._session.rows("retire", {"owners": texts(owners)})
@@ -124,10 +125,6 @@ class PostgresDispatch:
         self._skip_tokens()
         return _claimed(self._session.rows("claim_suspect", {"owner": owner}))
 
-    def next_suspect(self, owners: Sequence[str]) -> float | None:
-        ((wait_s,),) = self._session.rows("next_suspect", {"owners": texts(owners)})
-        return None if wait_s is None else float(wait_s)
-
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         parameters = {"claimer": claimer, "queues": texts(dict.fromkeys(queues)), "limit": limit}
         return [ClaimedTask(*row) for row in self._session.rows("claim_tasks", parameters)]
@@ -182,8 +179,9 @@ class PostgresDispatch:
     def upkeep(self) -> None:
         ensure_partitions(self._session)
 
-    def next_due(self, queues: Sequence[str]) -> Due:
-        (row,) = self._session.rows("next_due", {"queues": texts(queues)})
+    def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
+        parameters = {"queues": texts(queues), "owners": texts(owners), "margin_s": CANCEL_MARGIN_S}
+        (row,) = self._session.rows("next_due", parameters)
         return Due(*row)
 
     def _skip_tokens(self) -> None:

@@ -47,6 +47,8 @@ _CONNECTION: dict[str, str | int] = {
 # Generic plans: a statement is planned once, not once a call. They may be made while the tables are empty, and are
 # kept while the tables grow: then only plans stay good that look up what they join, row by row, by an index. To an
 # empty table it seems cheaper to read it whole, to hash it, to sort it or to keep a copy.
+# No helpers: a generic plan takes "<= a moment" for a third of the table, however few rows that are, and to start two
+# processes costs a hundred times what most statements do.
 # The server, too, has to notice that a host has vanished: between two statements of a pipeline its session holds locks,
 # and no time-out of a transaction counts there. By default it would ask after two hours.
 _SETTINGS = {
@@ -56,6 +58,7 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_material": "off",
+    "max_parallel_workers_per_gather": "0",
     "jit": "off",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",

@@ -81,12 +81,13 @@ class Engine:
         self._crew = Crew(ports.crew)
         self._asking = Asking(offload, ports.clock)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
-        self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
+        self._loading = Loading(self._asking, self._loaded)
+        look_for_leases = LeaseScan(self._asking, str(owner), self._runs, self._loading).look
+        self._ownership = Ownership(owner, "", self._asking, ports.clock, look_for_leases, loaded)
         self._outgoing = Outgoing(ports)
         self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
         room, now_us = lambda: self._commits.room, self._ownership.now_us
         self._firing = Firing(self._runs, room, now_us, self._touch)
-        self._loading = Loading(self._asking, self._loaded)
         self._reading = Reading(self._asking, self._read)
         self._results = Results(self._asking)
         look = self._reading.want
@@ -95,7 +96,6 @@ class Engine:
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
         self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
-        self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._runs, self._loading)
         self._draining = False
         self._releasing = Releasing(
             self._asking,
@@ -151,8 +151,6 @@ class Engine:
         self._ownership.tick()
         if self._ownership.lost:
             return
-        if self._ownership.live:
-            self._scan.tick()
         self._attempts.tick()
         self._results.tick()
         if self._limits.alone and not self._draining and (self._runs or not self._loading.idle):
@@ -175,7 +173,6 @@ class Engine:
             self._ownership.wake_at(),
             self._attempts.wake_at(),
             self._outgoing.announce_at(),
-            self._scan.wake_at(),
             self._releasing.wake_at(),
             self._firing.wake_at(),
         )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from continuum.ports.clock import Clock
 from continuum.ports.journal import Lease, LoadedRun, Mail
 from continuum.ports.offload import Lane, MailWork
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import LiveRun
 
-SCAN_S = 10.0
 LOADS_MAX = 100
 MAILS_MAX = 1000
 
@@ -90,28 +88,28 @@ class Reading:
 class LeaseScan:
     """Finds the leases that a lost message never announced (B6), and has those loaded that are none of ``runs``.
 
-    Tokens grow, but a smaller one may be committed later; so each scan begins where the one before the last ended.
+    Tokens grow, but a smaller one may be committed later; so each scan begins where the one before the last ended. One
+    that would find nothing, because no lease has a token beyond that, is not asked for.
     """
 
-    def __init__(
-        self, asking: Asking, clock: Clock, owner: str, runs: dict[bytes, LiveRun], loading: Loading
-    ) -> None:
-        self._asking, self._clock, self._owner = asking, clock, owner
-        self._runs, self._loading = runs, loading
-        self._at = clock.monotonic() + SCAN_S
+    def __init__(self, asking: Asking, owner: str, runs: Mapping[bytes, LiveRun], loading: Loading) -> None:
+        self._asking, self._owner, self._runs, self._loading = asking, owner, runs, loading
         self._from = self._next = 0
+        self._busy = False
 
-    def tick(self) -> None:
-        now = self._clock.monotonic()
-        if now >= self._at:
-            self._at = now + SCAN_S
-            owner, token = self._owner, self._from
-            self._asking.ask(Lane.READ, lambda desk: desk.journal.leased_since(owner, token), self._scanned)
-
-    def wake_at(self) -> float:
-        return self._at
+    def look(self, newest: int) -> None:
+        """Scan, given the largest token of the owner's leases."""
+        if self._busy:
+            return
+        if newest <= self._from:
+            self._scanned([])
+            return
+        self._busy = True
+        owner, token = self._owner, self._from
+        self._asking.ask(Lane.READ, lambda desk: desk.journal.leased_since(owner, token), self._scanned)
 
     def _scanned(self, leases: list[Lease]) -> None:
+        self._busy = False
         self._from = self._next
         self._next = max((lease.token for lease in leases), default=self._next)
         for lease in leases:

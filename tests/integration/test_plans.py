@@ -30,7 +30,7 @@ LARGE = (
 # Of these all is asked for, and their entries are few: they go when they are dealt with.
 READ_WHOLE = {
     "lose_orphans": {"continuum_activity_tasks_running"},
-    "next_due": {"continuum_runs_due"},  # its first entry
+    "next_due": {"continuum_runs_due", "continuum_runs_cancels"},  # the first entry of each
     "unread": {
         "continuum_activity_tasks_done",
         "continuum_runs_cancels",

@@ -164,6 +164,12 @@ def test_a_statement_walks_no_large_index_from_end_to_end(explained: Explained, 
 
 
 @pytest.mark.parametrize("name", PLANNED)
+def test_a_statement_starts_no_other_processes(explained: Explained, name: str) -> None:
+    """To start them takes longer than a statement, and what a generic plan does not know looks like a third of all."""
+    assert not [node["Node Type"] for node in explained.plan(name) if "Gather" in node["Node Type"]]
+
+
+@pytest.mark.parametrize("name", PLANNED)
 def test_a_statement_uses_the_indexes_that_its_first_line_names(explained: Explained, name: str) -> None:
     named, used = named_indexes(name), used_indexes(explained.plan(name))
     missing = set(re.findall(r"continuum_\w+", named)) - used

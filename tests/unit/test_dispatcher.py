@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from continuum.memory.database import Database
 from continuum.memory.dispatch import MemoryDispatch
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import CANCEL_MARGIN_S
-from continuum.ports.journal import Lease
+from continuum.ports.journal import Lease, Release
 from continuum.ports.mailbox import Notice
 from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, DUE_S, LOOK_MIN_S, Dispatcher
 from continuum.wire.messages import (
@@ -196,6 +197,32 @@ def test_a_run_whose_look_was_lost_is_found_by_the_poll(scene: Scene) -> None:
     (run,) = scene.stage.insert()
     scene.stage.advance(5)
     assert assigned(engine) == [run]
+
+
+@pytest.mark.rule("B6", "D4")
+def test_a_run_that_waits_for_code_which_an_engine_here_has_is_found_by_the_poll(scene: Scene) -> None:
+    engine = scene.engine()
+    scene.stage.advance(1)
+    (run,) = scene.stage.insert()
+    (lease,) = scene.stage.claim(scene.stage.owner(node="elsewhere"))
+    scene.store.journal.release([Release(run, lease.token, 3600.0, "no code is loaded", lacks_code=True)])
+    scene.stage.advance(10)
+    assert assigned(engine) == []
+    scene.store.dispatch.register(scene.stage.owner(), NODE, "", 1e6, [("w", "")])
+    scene.stage.advance(6)
+    assert assigned(engine) == [run]
+
+
+def test_a_node_that_has_nothing_to_do_asks_only_what_there_is_to_do(scene: Scene) -> None:
+    scene.engine()
+    scene.worker()
+    scene.stage.advance(60)
+    asked = Counter[str]()
+    scene.store.fault = lambda operation: asked.update([operation])
+    scene.stage.advance(60)
+    statements = {name: count for name, count in asked.items() if not name.endswith(":after")}
+    assert statements.keys() == {"next_due", "heartbeat", "look_for_gone"}
+    assert sum(statements.values()) <= 12 + 6 + 6
 
 
 def test_a_delayed_run_is_claimed_when_it_is_due_not_at_the_next_poll(scene: Scene) -> None:

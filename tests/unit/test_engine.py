@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -428,6 +429,32 @@ def test_a_lease_that_no_message_announced_is_found_by_the_scan(house: House) ->
     house.stage.store.dispatch.claim(OWNER, 1)
     house.advance(25)
     assert house.state() == "completed"
+
+
+@pytest.mark.rule("B6")
+def test_a_lease_is_found_also_when_newer_ones_have_been_announced(house: House) -> None:
+    dispatch = house.stage.store.dispatch
+    for number in (1, 2, 3):
+        seed = RunSeed(id=UUID(int=number), workflow=waits.name, args=payload.encode([[], {}]))
+        house.stage.store.catalog.insert([seed])
+        if number == 2:
+            dispatch.claim(OWNER, 1)  # nobody says so
+        else:
+            house.assign()
+    assert house.engine.runs == 2
+    house.advance(25)
+    assert house.engine.runs == 3
+
+
+def test_an_engine_that_knows_all_of_its_leases_does_not_look_for_others(house: House) -> None:
+    house.start(waits)
+    house.advance(10)
+    house.settle()
+    asked = Counter[str]()
+    house.advance(20)
+    house.stage.store.fault = lambda operation: asked.update([operation])
+    house.advance(20)
+    assert (asked["heartbeat"], asked["leased_since"]) == (2, 0)
 
 
 def test_a_run_without_loaded_code_is_parked_and_says_why(house: House) -> None:

@@ -349,6 +349,37 @@ def test_a_pull_is_answered_with_what_is_known() -> None:
     assert [(claim.name, claim.entries) for claim in answer.claims] == [("me", {"large": b"x" * 5000})]
 
 
+def moments(node: Swim, start: float, end: float) -> int:
+    """How often the node wants to be woken between two moments, while nobody answers."""
+    count, now = 0, start
+    while now < end:
+        node.tick(now)
+        now = max(node.wake_at(), now + 1e-9)
+        count += 1
+    return count
+
+
+def test_a_node_that_has_nobody_to_tell_its_news_rests_and_tells_them_who_comes() -> None:
+    node = swim()
+    node.publish(0.0, {"x": b"new"})
+    assert moments(node, 0.0, 60.0) <= 60 / LOCAL.probe_s + 60 / LOCAL.sync_s + 60 / LOCAL.reconnect_s + 3
+    ((_, answer),) = sends(node.receive(60.0, "tcp://a", Sync(True, [alive("a")])), Sync)
+    (mine,) = (claim for claim in answer.claims if claim.name == ME.name)
+    assert mine.entries == {"x": b"new"}
+
+
+def test_a_node_whose_last_member_died_lets_it_hear_of_that_for_a_while_and_then_rests() -> None:
+    node = swim("a")
+    told = [
+        now
+        for now, each in run(node, 0.0, 60.0)
+        if isinstance(each, Send) and isinstance(each.message, Gossip)
+    ]
+    assert told
+    node.publish(60.0, {"x": b"new"})
+    assert moments(node, 60.0, 120.0) <= 60 / LOCAL.probe_s + 60 / LOCAL.sync_s + 60 / LOCAL.reconnect_s + 3
+
+
 def test_publishing_the_same_again_says_nothing() -> None:
     node = swim("a")
     node.publish(0.0, {"load": b"1"})

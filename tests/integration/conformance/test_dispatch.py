@@ -31,7 +31,9 @@ STRANGER = "n9/default/engine-1/b9-1"
 
 def test_registering_and_renewing_answer_with_the_time_of_the_database(scene: Scene) -> None:
     times = [scene.dispatch.register(OWNER, "n1", "ipc://n1", 30.0) for _ in range(2)]
-    times.append(scene.dispatch.heartbeat(OWNER, 30.0) or 0.0)
+    beat = scene.dispatch.heartbeat(OWNER, 30.0)
+    assert beat is not None
+    times.append(beat.now)
     assert times == sorted(times)
     created_at = scene.row(scene.insert()).created_at
     assert times[-1] <= created_at < times[-1] + 60.0
@@ -39,6 +41,22 @@ def test_registering_and_renewing_answer_with_the_time_of_the_database(scene: Sc
 
 def test_an_owner_that_was_never_registered_has_no_heartbeat(scene: Scene) -> None:
     assert scene.dispatch.heartbeat(STRANGER, 30.0) is None
+
+
+@pytest.mark.rule("B6")
+def test_a_heartbeat_tells_the_newest_lease_of_its_owner(scene: Scene) -> None:
+    def newest() -> int:
+        beat = scene.dispatch.heartbeat(OWNER, 30.0)
+        assert beat is not None
+        return beat.token
+
+    scene.dispatch.register(OWNER, "n1", "ipc://n1", 30.0)
+    assert newest() == 0
+    first, second = scene.leased(), scene.leased()
+    scene.leased(owner=OTHER)
+    assert newest() == max(first.token, second.token)
+    scene.release(max(first, second, key=lambda lease: lease.token), None)
+    assert newest() == min(first.token, second.token)
 
 
 @pytest.mark.rule("L2")

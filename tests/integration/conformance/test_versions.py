@@ -62,10 +62,14 @@ def test_an_owner_that_has_the_code_takes_the_run_at_once(scene: Scene) -> None:
     run_id = parked(scene)
     loads(scene, OTHER, ("shop.other", OLD), (FLOW, NEW))
     assert claim(scene, OTHER) == [], "the version of another workflow is another version"
+    assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s is None
     loads(scene, OTHER, (FLOW, NEW), (FLOW, OLD))
+    assert scene.dispatch.next_due([], [OWNER]).run_in_s is None
+    assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s == 0.0
     (run,) = claim(scene, OTHER)
     assert (run.run_id, run.version_hash, run.fresh) == (run_id, OLD, False)
     assert scene.row(run_id).attention is None, "it does not wait any more"
+    assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s is None
 
 
 @pytest.mark.rule("D4")
