@@ -14,7 +14,7 @@ from collections import deque
 
 import msgspec
 
-from continuum.wire.messages import Execute, Key
+from continuum.wire.messages import Execute, Key, LastWord
 from continuum.wire.post import Peer, Post
 
 SPILL_AFTER_S = 0.5
@@ -63,7 +63,10 @@ class Placement:
     def worker_says(self, peer: Peer, queues: tuple[str, ...], window: int, stopping: bool) -> None:
         self.worker_up(peer)
         line = self._lines[peer.name]
-        line.queues, line.window, line.stopping = frozenset(queues), window, stopping
+        line.queues, line.window = frozenset(queues), window
+        if stopping:
+            line.stopping = True  # for good: nothing is sent after the last word
+            self._post.send(peer, LastWord(sorted(line.outstanding)))
 
     def worker_down(self, peer: Peer) -> list[Key]:
         """Return the attempts that died with the worker."""
