@@ -10,6 +10,7 @@ Nothing here is durable: the attempt's event is, and recovery asks the workers.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import msgspec
@@ -17,7 +18,7 @@ import msgspec
 from continuum.wire.messages import Execute, Key, LastWord
 from continuum.wire.post import Peer, Post
 
-SPILL_AFTER_S = 0.5
+SPILL_AFTER_S = 0.5  # of waiting for credit, or for the successor of a worker that died
 
 
 class Waiting(msgspec.Struct, frozen=True):
@@ -29,18 +30,22 @@ class Waiting(msgspec.Struct, frozen=True):
 class WorkerLine:
     """A live worker: its credit (``window``) and the attempts it has from here."""
 
-    __slots__ = ("outstanding", "peer", "queues", "stopping", "window")
+    __slots__ = ("outstanding", "peer", "queues", "said", "stopping", "window")
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.queues: frozenset[str] = frozenset()
         self.window = 0
-        self.stopping = False
+        self.said = self.stopping = False
         self.outstanding: set[Key] = set()
 
     @property
     def credit(self) -> int:
         return 0 if self.stopping else self.window - len(self.outstanding)
+
+    def may_take(self, queue: str) -> bool:
+        """True if the worker takes work of this queue, now or when it has room, as far as is known."""
+        return not self.stopping and (not self.said or queue in self.queues)
 
 
 class Placement:
@@ -51,6 +56,7 @@ class Placement:
         self._lines: dict[str, WorkerLine] = {}
         self._backlog: dict[str, deque[Waiting]] = {}
         self._where: dict[Key, WorkerLine] = {}
+        self._one_died, self._successor_by = False, -math.inf
         self.draining = False
 
     # -- workers
@@ -63,7 +69,7 @@ class Placement:
     def worker_says(self, peer: Peer, queues: tuple[str, ...], window: int, stopping: bool) -> None:
         self.worker_up(peer)
         line = self._lines[peer.name]
-        line.queues, line.window = frozenset(queues), window
+        line.said, line.queues, line.window = True, frozenset(queues), window
         if stopping:
             line.stopping = True  # for good: nothing is sent after the last word
             self._post.send(peer, LastWord(sorted(line.outstanding)))
@@ -74,6 +80,7 @@ class Placement:
         if line is None or line.peer != peer:
             return []
         del self._lines[peer.name]
+        self._one_died = not line.stopping
         for key in line.outstanding:
             self._where.pop(key, None)
         return sorted(line.outstanding)
@@ -124,6 +131,8 @@ class Placement:
 
     def place(self, now: float) -> list[Waiting]:
         """Send the backlog to workers with credit; return the attempts that should go into task rows."""
+        if self._one_died:
+            self._one_died, self._successor_by = False, now + SPILL_AFTER_S
         spilled: list[Waiting] = []
         for queue, backlog in self._backlog.items():
             while backlog:
@@ -131,13 +140,20 @@ class Placement:
                 if line is None:
                     break
                 self._hand_out(backlog, line, count)
-            while backlog and (self.draining or now - backlog[0].since >= SPILL_AFTER_S):
+            while backlog and (self.draining or now >= self._spill_at(queue, backlog[0])):
                 spilled.append(backlog.popleft())
         return spilled
 
     def place_at(self) -> float:
         """When the oldest attempt of the backlog must be spilled."""
-        return min((b[0].since + SPILL_AFTER_S for b in self._backlog.values() if b), default=float("inf"))
+        return min((self._spill_at(queue, b[0]) for queue, b in self._backlog.items() if b), default=math.inf)
+
+    def _spill_at(self, queue: str, oldest: Waiting) -> float:
+        """At once, where no worker of this node takes the queue: others wait for the row."""
+        late = oldest.since + SPILL_AFTER_S
+        if any(line.may_take(queue) for line in self._lines.values()):
+            return late
+        return min(late, max(oldest.since, self._successor_by))
 
     def _hand_out(self, backlog: deque[Waiting], line: WorkerLine, count: int) -> None:
         executes = [backlog.popleft().execute for _ in range(min(count, len(backlog)))]
