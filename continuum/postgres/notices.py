@@ -1,6 +1,6 @@
 """What travels over NOTIFY: hints of a few bytes, which cost latency only when they are lost (B6).
 
-<schema>_wake    due | task | mail:<run id, 32 hex digits>:<owner> | owner | ask:<owner>
+<schema>_wake    due | task | alone | mail:<run id, 32 hex digits>:<owner> | owner | ask:<owner>
 <schema>_done    done:<run id>,<run id>,...
 """
 
@@ -46,7 +46,7 @@ def _mail_payload(run: Woken) -> str:
 def _parse(payload: str) -> Iterator[Notice]:
     kind, _, rest = payload.partition(":")
     match kind:
-        case "due" | "task" | "owner" if not rest:
+        case "due" | "task" | "alone" | "owner" if not rest:
             yield Notice(kind)
         case "ask" if rest:
             yield Notice("ask", owner=rest)

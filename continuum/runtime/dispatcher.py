@@ -192,6 +192,8 @@ class Dispatcher:
         self._look_tasks |= message.tasks
         if message.owners:
             self._vigil.look(self._clock.monotonic())
+        if message.alone:
+            self._quarantine.look_now()
 
     def _on_worker(self, sender: Peer, message: WorkerReady) -> None:
         self._look_tasks |= self._tasks.worker_says(sender, message)

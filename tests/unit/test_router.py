@@ -88,7 +88,7 @@ def test_a_new_connection_looks_for_what_the_old_one_may_have_missed(scene: Scen
     scene.router.reconnected()
     scene.stage.settle()
     assert scene.engine.take(Wake) == [Wake([run.bytes])]
-    assert scene.dispatcher.take(Look) == [Look(runs=True, tasks=True, owners=True)]
+    assert scene.dispatcher.take(Look) == [Look(runs=True, tasks=True, owners=True, alone=True)]
 
 
 def test_all_runs_that_ended_in_a_tick_are_one_announcement(scene: Scene) -> None:
@@ -114,6 +114,11 @@ def test_endings_wait_through_an_outage_and_a_drain(scene: Scene) -> None:
 def test_a_new_owner_anywhere_makes_the_dispatcher_look_for_owners_only(scene: Scene) -> None:
     scene.notice(Notice("owner"))
     assert scene.dispatcher.take(Look) == [Look(runs=False, tasks=False, owners=True)]
+
+
+def test_a_run_that_a_person_resumes_makes_the_dispatcher_look_for_what_was_set_aside(scene: Scene) -> None:
+    scene.notice(Notice("alone"))
+    assert scene.dispatcher.take(Look) == [Look(runs=False, alone=True)]
 
 
 def test_who_is_asked_for_on_this_node_hears_it_and_nobody_else(scene: Scene) -> None:
