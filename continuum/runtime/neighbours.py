@@ -100,10 +100,8 @@ class Neighbours:
         for name in self.names(role):
             self._post.hint(name, message)
 
-    def look(
-        self, *, runs: bool = True, tasks: bool = False, owners: bool = False, alone: bool = False
-    ) -> None:
-        self._post.hint(DISPATCHER, Look(runs, tasks, owners, alone))
+    def look(self, *, runs: bool = True, tasks: bool = False, owners: bool = False) -> None:
+        self._post.hint(DISPATCHER, Look(runs, tasks, owners))
 
     def ask(self, owner: str) -> None:
         """Ask the process that is ``owner``, if it is of this node, to renew its row. A dispatcher may have died and

@@ -2,12 +2,11 @@
 
 ::
 
-    notice "due"  ──► Look(runs)          RunsEnded from engines ──► announce_ended, one for all of a tick
-    notice "task" ──► Look(tasks)
-    notice "owner" ─► Look(owners)
-    notice "alone" ─► Look(alone)
-    notice "ask" ───► Ask, if the owner is of this node
     notice "mail" ──► Wake, if the owner is of this node; its own node hears the notice too
+    notice "owner" ─► Look(owners)        RunsEnded from engines ──► announce_ended, one for all of a tick
+    notice "ask" ───► Ask, if the owner is of this node
+
+What is due the dispatcher hears itself: a new run waits for that, and each process on its way takes its time.
 
 Notices get lost with their connection. So every ``scan_s`` the mailboxes of this node's runs are looked at (B6), and
 once more as soon as the connection is back.
@@ -39,7 +38,7 @@ class Router:
         self._clock, self._mailbox, self._scan_s = ports.clock, mailbox, scan_s
         self._neighbours = Neighbours(ports)
         self._outage = Outage(ports.name, ports.clock)
-        self._looks: set[str] = set()  # what the dispatcher is to look for
+        self._look_runs = self._look_owners = False
         self._woken: dict[Woken, None] = {}
         self._ended: dict[UUID, None] = {}
         self._scan_at = ports.clock.monotonic()
@@ -52,22 +51,22 @@ class Router:
         """Take what the database notified. A notice that does not say which run has mail stands for all."""
         for notice in notices:
             match notice.kind:
-                case "due" | "task" | "owner" | "alone":
-                    self._looks.add(notice.kind)
+                case "owner":
+                    self._look_owners = True
                 case "ask" if notice.owner is not None:
                     self._neighbours.ask(notice.owner)
                 case "mail" if notice.owner is None:
-                    self._looks.add("due")
+                    self._look_runs = True
                 case "mail" if notice.run_id is not None:
                     self._woken[Woken(notice.run_id, notice.owner)] = None
                 case "mail":
                     self._scan_at = self._clock.monotonic()
                 case _:
-                    pass  # of a newer version of the schema
+                    pass  # not for routers, or of a newer version of the schema
 
     def reconnected(self) -> None:
         """The connection that listens is new: look for what was notified while there was none."""
-        self._looks |= {"due", "task", "owner", "alone"}
+        self._look_runs = self._look_owners = True
         self._scan_at = self._clock.monotonic()
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
@@ -83,11 +82,9 @@ class Router:
         self._neighbours.down(name, incarnation)
 
     def tick(self) -> None:
-        if looks := self._looks:
-            self._neighbours.look(
-                runs="due" in looks, tasks="task" in looks, owners="owner" in looks, alone="alone" in looks
-            )
-            self._looks = set()
+        if self._look_runs or self._look_owners:
+            self._neighbours.look(runs=self._look_runs, owners=self._look_owners)
+            self._look_runs = self._look_owners = False
         if self._woken:
             self._neighbours.wake(self._woken)  # those of other nodes are theirs to hear
             self._woken = {}

@@ -140,12 +140,11 @@ class Wake(msgspec.Struct, frozen=True, array_like=True, tag="k"):
 
 class Look(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     """router | engine | timer → dispatcher: something can be claimed now (runs, tasks or both), or ``owners``: there is
-    a new one; ``alone``: a run that was set aside may be resumed."""
+    a new one."""
 
     runs: bool = True
     tasks: bool = False
     owners: bool = False
-    alone: bool = False
 
 
 class Ask(msgspec.Struct, frozen=True, array_like=True, tag="q"):

@@ -14,11 +14,12 @@ from continuum.core.step import Crew, RunIdentity
 from continuum.model import payload
 from continuum.model.run import RunSeed
 from continuum.ports.dispatch import Death
+from continuum.ports.mailbox import Notice
 from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.quarantine import LONE_ENGINE, OPENED_S
-from continuum.wire.messages import Assign, EngineReady, Look, WorkerReady
+from continuum.wire.messages import Assign, EngineReady, WorkerReady
 from tests.unit.stage import Extra, Stage, run_id
 from tests.unit.test_dispatcher import assigned
 from tests.unit.test_engine import Desks
@@ -158,7 +159,7 @@ def test_a_run_that_a_person_resumes_is_tried_at_once(scene: Scene) -> None:
     scene.stage.advance(60)
     assert scene.asked == 0
     assert scene.stage.store.catalog.resume(run_id(0))[0] == "resumed"
-    scene.stage.extra("router").post.hint("dispatcher", Look(runs=False, alone=True))
+    scene.dispatcher.notice([Notice("alone")])
     scene.stage.settle()
     assert scene.asked == 1
     assert assigned(scene.engine(LONE_ENGINE, "b-2", free=1)) == [run_id(0)]

@@ -93,7 +93,8 @@ class Cluster:
         self.engines: dict[str, tuple[Engine, Lanes]] = {}
         store = self.stage.store
         ports = self.stage.ports("dispatcher")
-        self.stage.play("dispatcher", Dispatcher(ports, store.dispatch, store.mailbox, ["default"]))
+        self.dispatcher = Dispatcher(ports, store.dispatch, store.mailbox, ["default"])
+        self.stage.play("dispatcher", self.dispatcher)
         self.stage.extra("timer")
         self.router = Router(self.stage.ports("router"), store.mailbox)
         self.stage.play("router", self.router)
@@ -121,6 +122,7 @@ class Cluster:
         while moved:
             self.stage.settle()
             notices, self._notices[:] = list(self._notices), []
+            self.dispatcher.notice(notices)
             self.router.notice(notices)
             moved = bool(notices)
             for engine, lanes in list(self.engines.values()):
