@@ -80,7 +80,7 @@ class Placement:
         if line is None or line.peer != peer:
             return []
         del self._lines[peer.name]
-        self._one_died = not line.stopping
+        self._one_died |= not line.stopping
         for key in line.outstanding:
             self._where.pop(key, None)
         return sorted(line.outstanding)
