@@ -5,6 +5,8 @@
 BIN := .venv/bin
 STAMP := .venv/.complete
 ARGS ?=
+# Without compiled files every process that a test or a measurement starts would compile the project again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18

@@ -143,10 +143,13 @@ class Dispatcher:
             self._look_new |= notice.kind == "due"
             self._look_runs |= notice.kind == "left"
             self._look_tasks |= notice.kind == "task"
+            if notice.kind == "alone":
+                self._due_at = self._clock.monotonic()
 
     def reconnected(self) -> None:
         """The connection that listens is new: look for what was notified while there was none."""
         self._look_runs = self._look_tasks = True
+        self._due_at = self._clock.monotonic()
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         handlers = self._handlers

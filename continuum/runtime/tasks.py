@@ -27,7 +27,7 @@ from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.passing import Passed, Passing
 from continuum.runtime.role import Ports
 from continuum.runtime.worker import outcome_of
-from continuum.wire.messages import Abandon, Execute, Finished, Key, Settled, WorkerReady
+from continuum.wire.messages import Abandon, Execute, Finished, Key, LastWord, Settled, WorkerReady
 from continuum.wire.post import Peer
 
 TaskKey = tuple[UUID, int, int]
@@ -102,7 +102,10 @@ class Tasks:
         """Return True if that worker has credit now, and had none before."""
         line = self._line(worker)
         before = line.credit
-        line.queues, line.window, line.stopping = ready.queues, ready.window, ready.stopping
+        line.queues, line.window = ready.queues, ready.window
+        if ready.stopping:
+            line.stopping = True  # for good: nothing is sent after the last word
+            self._post.send(worker, LastWord(sorted(line.out)))
         return line.credit > 0 and before == 0
 
     def worker_down(self, worker: Peer) -> None:

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from continuum.errors import JournalError
 from continuum.model.events import EventRow
 from continuum.model.run import RunSeed
-from continuum.ports.dispatch import Told, Woken
+from continuum.ports.dispatch import Death, Told, Woken
 from continuum.ports.journal import Lease, Release, RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.postgres import Listener, PostgresStore, migrate, open_store
@@ -200,6 +200,15 @@ def test_mail_is_announced_to_each_owner_and_runs_without_owner_as_due_once(
     mine = uuid4()
     store.mailbox.announce_mail([Woken(uuid4(), None), Woken(mine, OWNER), Woken(uuid4(), None)])
     assert heard(listener, 2) == [Notice("due"), Notice("mail", mine, OWNER)]
+
+
+def test_a_run_that_a_person_resumes_is_announced(store: PostgresStore, listener: Listener) -> None:
+    store.dispatch.register(ELSEWHERE, "elsewhere", "", 600.0)
+    run_id = run_of(store)
+    store.dispatch.claim(ELSEWHERE, 1)
+    store.dispatch.blame([Death(run_id, ELSEWHERE)], 1)
+    assert store.catalog.resume(run_id)[0] == "resumed"
+    assert heard(listener, 2) == [Notice("due"), Notice("alone")]
 
 
 def test_payloads_that_are_not_ours_are_ignored(

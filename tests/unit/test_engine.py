@@ -33,6 +33,7 @@ from continuum.wire.messages import (
     EngineReady,
     Execute,
     Finished,
+    LastWord,
     Recover,
     Recovered,
     RunsEnded,
@@ -380,6 +381,24 @@ def test_a_commit_that_fails_or_whose_answer_is_lost_ends_right(house: House, op
     house.finish(task, 3)
     assert house.result() == 3
     assert house.types() == ["activity_scheduled", "activity_completed"]
+
+
+def test_a_result_that_comes_before_the_word_that_its_attempt_is_held_leaves_nothing_out(
+    house: House,
+) -> None:
+    house.stage.break_database("commit:after")
+    house.start(chain, 1)
+    house.stage.mend_database()
+    house.advance(10)
+    (question,) = house.worker.take(Recover)
+    assert isinstance(question, Recover)
+    done = [Finished(*key, True, payload.encode(3)) for key in question.keys]
+    house.worker.send("engine-1", *done, Recovered(question.keys, [], []))
+    house.settle()
+    assert house.result() == 3
+    house.worker.post.hint("engine-1", WorkerReady(("default",), 0, 0, stopping=True))
+    house.settle()
+    assert house.worker.take(LastWord) == [LastWord([])]
 
 
 @pytest.mark.rule("S2", "S3")

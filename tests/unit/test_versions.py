@@ -122,6 +122,7 @@ class Cluster:
         while moved:
             self.stage.settle()
             notices, self._notices[:] = list(self._notices), []
+            self.dispatcher.notice(notices)
             self.router.notice(notices)
             self.dispatcher.notice(notices)
             moved = bool(notices)
