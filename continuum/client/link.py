@@ -10,7 +10,7 @@ import select
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from threading import Condition, Event, Lock
+from threading import Condition, Event, Lock, RLock
 from time import monotonic
 from typing import TypeVar
 from uuid import UUID
@@ -99,7 +99,8 @@ class Link:
         self._retry_s = retry_s
         self._opening = Lock()
         self._database: Database | None = None
-        self._returned = Condition()
+        self._lending = RLock()
+        self._returned = Condition(self._lending)
         self._idle: list[PostgresStore] = []  # connected lately: the last ones
         self._closed = Event()
 
@@ -174,7 +175,7 @@ class Link:
         """Close what is not lent; what is follows when it comes back."""
         self._closed.set()
         with self._opening:
-            with self._returned:
+            with self._lending:
                 while self._idle:
                     self._idle.pop().session.close()
                 self._returned.notify_all()
@@ -201,7 +202,7 @@ class Link:
 
     def _borrow(self, *, spare: bool = False) -> PostgresStore:
         url = self.open()
-        with self._returned:
+        with self._lending:
             while not self._idle and not spare:
                 self._returned.wait()
                 self.check_open()
@@ -217,7 +218,7 @@ class Link:
         return store
 
     def _give_back(self, store: PostgresStore) -> None:
-        with self._returned:
+        with self._lending:
             if self._closed.is_set() or len(self._idle) == SESSIONS_MAX:
                 store.session.close()
             else:

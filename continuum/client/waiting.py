@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from itertools import islice
-from threading import Condition, Event, Thread
+from threading import Condition, Event, RLock, Thread
 from time import monotonic
 from typing import Protocol
 from uuid import UUID
@@ -67,7 +67,8 @@ class Waiters:
     def __init__(self, look: Look, listen: Callable[[], Notices]) -> None:
         self._look = look
         self._listen = listen
-        self._changed = Condition()
+        self._lock = RLock()
+        self._changed = Condition(self._lock)
         self._waits = Waits()
         self._young: dict[UUID, None] = {}  # started under our ears and not heard to have ended, oldest first
         self._notices: Notices | None = None
@@ -95,8 +96,9 @@ class Waiters:
                 finally:
                     self._leave_turn()
             return future.result(rest_of(until))
-        finally:
+        except BaseException:
             self.forget(run_id, future)
+            raise
 
     def add(self, run_id: UUID) -> Future[Ending]:
         """Return a future of the end of the run's chain. Call `look_first` next, and `forget` in the end.
@@ -105,13 +107,13 @@ class Waiters:
             ContinuumError: the client is closed.
         """
         future = self._enter(run_id)
-        with self._changed:
+        with self._lock:
             self._changed.notify_all()  # the keeper, because this caller will not listen
         return future
 
     def expect(self, run_ids: Iterable[UUID]) -> None:
         """Say, before they are inserted, that these runs will be new: their ids were made just now."""
-        with self._changed:
+        with self._lock:
             if self._notices is not None:
                 self._young.update(dict.fromkeys(run_ids))
                 for run_id in list(islice(self._young, max(0, len(self._young) - YOUNG_MAX))):
@@ -120,7 +122,7 @@ class Waiters:
     def look_first(self, run_id: UUID) -> None:
         """Answer those who wait for this run at once, if it has ended or does not exist. Blocks for one query, the
         first time also until LISTEN is active; and not at all for a run whose end we are sure to hear."""
-        with self._changed:
+        with self._lock:
             if not self._tried:
                 self._changed.wait_for(lambda: self._tried, LISTEN_WAIT_S_MAX)
             if run_id in self._young:
@@ -129,26 +131,26 @@ class Waiters:
 
     def forget(self, run_id: UUID, future: Future[Ending]) -> None:
         """Wait no longer."""
-        with self._changed:
+        with self._lock:
             self._waits.discard(run_id, future)
 
     def close(self) -> None:
         """End the keeper and every wait, each with an error that says so."""
-        with self._changed:
+        with self._lock:
             self._closing.set()
             self._changed.notify_all()
             if self._notices is not None:
                 self._notices.interrupt()
         if self._keeper is not None:
             self._keeper.join(CLOSE_WAIT_S_MAX)
-        with self._changed:
+        with self._lock:
             futures = self._waits.clear()
         for future in futures:
             _fail(future, ContinuumError("the client was closed while it waited; the run goes on"))
 
     def _enter(self, run_id: UUID) -> Future[Ending]:
         future: Future[Ending] = Future()
-        with self._changed:
+        with self._lock:
             if self._closing.is_set():
                 raise ContinuumError("this client is closed; make a new one")
             if self._keeper is None:
@@ -159,14 +161,14 @@ class Waiters:
 
     def _take_turn(self, future: Future[Ending] | None = None) -> Notices | None:
         """Return what to listen to, if nobody does; then leave the turn in the end."""
-        with self._changed:
+        with self._lock:
             if self._taken or self._notices is None:
                 return None
             self._taken, self._awaited = True, future
             return self._notices
 
     def _leave_turn(self) -> None:
-        with self._changed:
+        with self._lock:
             self._taken, self._awaited = False, None
             if self._waits or self._notices is None or self._closing.is_set():
                 self._changed.notify_all()
@@ -185,7 +187,7 @@ class Waiters:
         except ContinuumError:
             self._lose(notices)
             return False
-        with self._changed:
+        with self._lock:
             for run_id in ended:
                 self._young.pop(run_id, None)
             concerned = self._waits.concerned(ended)
@@ -207,7 +209,7 @@ class Waiters:
             self._scan()
 
     def _set_tried(self, notices: Notices | None) -> None:
-        with self._changed:
+        with self._lock:
             self._notices, self._tried = notices, True
             self._changed.notify_all()
 
@@ -231,14 +233,14 @@ class Waiters:
         def wanted() -> bool:
             return bool(self._waits and not self._taken) or not self._is_kept(notices)
 
-        with self._changed:
+        with self._lock:
             self._changed.wait_for(wanted, max(0.0, until - monotonic()))
 
     def _is_kept(self, notices: Notices) -> bool:
         return self._notices is notices and not self._closing.is_set()
 
     def _lose(self, notices: Notices) -> None:
-        with self._changed:
+        with self._lock:
             if self._notices is notices:
                 self._notices = None
                 self._young.clear()
@@ -247,20 +249,20 @@ class Waiters:
     def _retire(self, notices: Notices) -> None:
         """Close them when nobody listens to them any more."""
         self._lose(notices)
-        with self._changed:
+        with self._lock:
             notices.interrupt()
             self._changed.wait_for(lambda: not self._taken)
         notices.close()
 
     def _scan(self) -> None:
-        with self._changed:
+        with self._lock:
             asked = self._waits.asked
         self._look_aside(asked, spare=True)
 
     def _look_aside(self, run_ids: Sequence[UUID], *, spare: bool) -> None:
         """Look at runs without the turn."""
         self._look_at(run_ids, partial(self._look, spare=spare))
-        with self._changed:
+        with self._lock:
             if self._notices is not None and self._awaited is not None and self._awaited.done():
                 self._notices.interrupt()  # whoever listens for it need not any more
 
@@ -279,7 +281,7 @@ class Waiters:
         """Answer those whose run has ended or does not exist; let the others follow their chain."""
         for run_id in run_ids:
             ending = found.get(run_id)
-            with self._changed:
+            with self._lock:
                 futures = self._waits.settle(run_id, ending)
             for future in futures:
                 if ending is None:

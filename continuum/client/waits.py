@@ -55,7 +55,7 @@ class Waits:
 
     def concerned(self, ended: Iterable[UUID]) -> list[UUID]:
         """The ids asked for whose chain's last run is one of ``ended``."""
-        return [run_id for last in set(ended) for run_id in self._followers.get(last, ())]
+        return [run_id for last in ended for run_id in self._followers.get(last, ())]
 
     def settle(self, run_id: UUID, ending: Ending | None) -> Iterable[Future[Ending]]:
         """Return who is to be told that the run's chain has ended so, or that there is no such run (None); nobody if

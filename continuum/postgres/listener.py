@@ -14,7 +14,7 @@ from psycopg import sql
 from continuum.errors import JournalError
 from continuum.ports.mailbox import Notice
 from continuum.postgres.notices import channel_of, parse
-from continuum.postgres.session import Session
+from continuum.postgres.session import Row, Session
 
 
 class Listener:
@@ -28,12 +28,12 @@ class Listener:
     def __init__(self, url: str, schema: str, channels: Sequence[str] = ("due", "wake")) -> None:
         self.session = Session(url, schema, "continuum-listener")
         self._channels = tuple(channel_of(schema, name) for name in channels)
-        self._number = 0  # of the session's connection that listens
+        self._listening: psycopg.Connection[Row] | None = None
 
     @property
     def connected(self) -> bool:
         """False before the first ``reconnect``, and from whatever met a broken connection."""
-        return self.session.fileno() is not None and self.session.connections == self._number
+        return self._listening is not None and self._listening is self.session.connection
 
     def reconnect(self) -> None:
         """Open a new connection and listen; what was notified before is lost.
@@ -49,7 +49,7 @@ class Listener:
         except BaseException:
             self.close()
             raise
-        self._number = self.session.connections
+        self._listening = connection
 
     def fileno(self) -> int:
         """Return the socket to wait on; it is readable when ``poll`` may have something. What came together with an
@@ -58,17 +58,16 @@ class Listener:
         Raises:
             JournalError: there is no connection.
         """
-        descriptor = self.session.fileno()
-        if descriptor is None or not self.connected:
+        if self._listening is None or not self.connected:
             raise JournalError("listen", "not connected; reconnect first")
-        return descriptor
+        return self._listening.fileno()
 
     def poll(self) -> list[Notice]:
         """Return what has arrived, without waiting; nothing while there is no connection."""
-        if not self.connected:
+        if self._listening is None or not self.connected:
             return []
         notices: list[Notice] = []
-        pgconn = self.session.open().pgconn
+        pgconn = self._listening.pgconn
         try:
             pgconn.consume_input()
             while (notification := pgconn.notifies()) is not None:
@@ -78,4 +77,5 @@ class Listener:
         return notices
 
     def close(self) -> None:
+        self._listening = None
         self.session.close()

@@ -173,6 +173,11 @@ class Session:
             self.connections += 1
         return self._connection
 
+    @property
+    def connection(self) -> psycopg.Connection[Row] | None:
+        """The connection of the next statement; None if that will open one."""
+        return self._connection
+
     def _statements(self) -> Prepared:
         self.open()
         assert self._prepared is not None, "an open connection has its statements"

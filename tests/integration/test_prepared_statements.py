@@ -75,7 +75,7 @@ def test_a_statement_is_prepared_once_and_survives_a_rollback(store: PostgresSto
         started(store)
         raise ZeroDivisionError
     started(store)
-    assert prepared(store) == before == ["insert_1"]
+    assert prepared(store) == before == ["insert_one_1"]
 
 
 def test_more_than_a_socket_holds_goes_both_ways(store: PostgresStore) -> None:
