@@ -24,6 +24,7 @@ from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
     SET_ASIDE,
     SUSPECTED,
+    WANTED_S,
     Asked,
     Beat,
     ClaimedTask,
@@ -262,7 +263,7 @@ class MemoryDispatch:
             runs = [at for run in live if (at := tables.claimable_at(run)) is not None]
             cancels = [overdue_at(run.cancel) for run in live if run.cancel is not None]
             return Due(
-                _wait_s(tables, runs + [tables.now] * wanted),
+                _wait_s(tables, runs + [tables.now + WANTED_S] * wanted),
                 _wait_s(tables, [task.due_at for _, task in _queued(tables, queues)]),
                 _wait_s(tables, [_alone_at(tables, run, owners) for run in live if run.suspect == "alone"]),
                 _wait_s(tables, [at + CANCEL_MARGIN_S for at in cancels]),

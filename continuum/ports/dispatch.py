@@ -21,6 +21,7 @@ SET_ASIDE = (
     "code of this run was running each time (a crash, out of memory, or a step that does not end), last in {owner}, "
     "whose log says more; it is not resumed any more. Mend the cause, then `continuum run resume {run}`, or cancel it"
 )
+WANTED_S = 5.0  # in which a run that waits for code is tried again by who seems to have it
 CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end the run by itself
 
 

@@ -13,6 +13,7 @@ from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
     SET_ASIDE,
     SUSPECTED,
+    WANTED_S,
     Asked,
     Beat,
     ClaimedTask,
@@ -180,7 +181,12 @@ class PostgresDispatch:
         ensure_partitions(self._session)
 
     def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
-        parameters = {"queues": texts(queues), "owners": texts(owners), "margin_s": CANCEL_MARGIN_S}
+        parameters = {
+            "queues": texts(queues),
+            "owners": texts(owners),
+            "margin_s": CANCEL_MARGIN_S,
+            "wanted_s": WANTED_S,
+        }
         (row,) = self._session.rows("next_due", parameters)
         return Due(*row)
 

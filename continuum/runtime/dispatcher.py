@@ -314,10 +314,11 @@ class Dispatcher:
         if now >= self._look_at:
             self._look_runs = self._look_tasks = True
             self._look_at = math.inf
-        if now >= self._due_at:
+        for_runs = (self._look_runs or self._look_new) and bool(self._free_engines())
+        if now >= self._due_at and not for_runs:  # otherwise asked in the next tick, about what is left then
             self._ask_due(now)
         looked = False
-        if (self._look_runs or self._look_new) and self._free_engines():
+        if for_runs:
             looked = True
             more = self._claim_runs(self._dispatch.claim if self._look_runs else self._dispatch.claim_due)
             self._look_runs, self._look_new = self._look_runs and more, more
@@ -339,7 +340,7 @@ class Dispatcher:
         waits = [due.run_in_s] if self._free_engines() else []
         waits += [due.task_in_s] if self._tasks.credit else []
         wait_s = min((wait_s for wait_s in waits if wait_s is not None), default=math.inf)
-        self._look_at = now + max(wait_s, self._look_min_s)
+        self._look_at = min(self._look_at, now + max(wait_s, self._look_min_s))
         if wait_s <= 0:
             self._look_min_s = min(2 * self._look_min_s, self._poll_s)
         self._due_asked_at, self._due_at = now, now + self._poll_s

@@ -11,7 +11,7 @@ from continuum.errors import JournalError
 from continuum.memory.database import Database
 from continuum.memory.dispatch import MemoryDispatch
 from continuum.model.ids import Owner
-from continuum.ports.dispatch import CANCEL_MARGIN_S
+from continuum.ports.dispatch import CANCEL_MARGIN_S, WANTED_S
 from continuum.ports.journal import Lease, Release
 from continuum.ports.mailbox import Notice
 from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, DUE_S, LOOK_MIN_S, Dispatcher
@@ -209,7 +209,7 @@ def test_a_run_that_waits_for_code_which_an_engine_here_has_is_found_by_the_poll
     scene.stage.advance(10)
     assert assigned(engine) == []
     scene.store.dispatch.register(scene.stage.owner(), NODE, "", 1e6, [("w", "")])
-    scene.stage.advance(6)
+    scene.stage.advance(5 + WANTED_S + 1)
     assert assigned(engine) == [run]
 
 

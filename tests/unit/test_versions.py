@@ -350,7 +350,7 @@ def test_a_history_that_does_not_replay_stays_suspended_and_shows_the_drift(clus
     assert "wait for signal go #1" in row.attention and "timer #1" in row.attention
     assert cluster.stage.store.catalog.events(RUN) == history, "a drift writes nothing"
     tries = adopting.code.lacked
-    cluster.advance(2)
+    cluster.advance(1)
     assert adopting.code.lacked == tries, "and is not tried again at once"
     cluster.engine("engine-3", registry_of(definition(old)))
     cluster.signal()

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from continuum.ports.dispatch import WANTED_S
 from continuum.ports.journal import ClaimedRun, Lease, Release
 from tests.integration.conformance.scene import (
     HOUR_S,
@@ -65,7 +66,7 @@ def test_an_owner_that_has_the_code_takes_the_run_at_once(scene: Scene) -> None:
     assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s is None
     loads(scene, OTHER, (FLOW, NEW), (FLOW, OLD))
     assert scene.dispatch.next_due([], [OWNER]).run_in_s is None
-    assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s == 0.0
+    assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s == WANTED_S
     (run,) = claim(scene, OTHER)
     assert (run.run_id, run.version_hash, run.fresh) == (run_id, OLD, False)
     assert scene.row(run_id).attention is None, "it does not wait any more"
