@@ -292,7 +292,9 @@ class Dispatcher:
             self._look_runs = self._claim_runs()
         if self._look_tasks and self._tasks.credit:
             looked = True
-            self._look_tasks = self._tasks.claim()
+            claimed, self._look_tasks = self._tasks.claim()
+            if claimed:
+                self._look_min_s = LOOK_MIN_S
         if looked:  # asked in the next tick: what was claimed leaves first
             self._due_at = min(self._due_at, max(now, self._due_asked_at + DUE_S))
 
@@ -303,10 +305,12 @@ class Dispatcher:
         waits = [due.run_in_s] if self._free_engines() else []
         waits += [due.task_in_s] if self._tasks.credit else []
         wait_s = min((wait_s for wait_s in waits if wait_s is not None), default=None)
-        if wait_s is not None:
-            self._look_at = min(self._look_at, now + max(wait_s, self._look_min_s))
-            if wait_s <= 0:
-                self._look_min_s = min(2 * self._look_min_s, self._poll_s)
+        if wait_s is not None and wait_s > 0:
+            self._look_min_s = LOOK_MIN_S
+            self._look_at = min(self._look_at, now + max(wait_s, LOOK_MIN_S))
+        elif wait_s is not None:
+            self._look_at = min(self._look_at, now + self._look_min_s)
+            self._look_min_s = min(2 * self._look_min_s, self._poll_s)
 
     def _claim_runs(self) -> bool:
         """Claim runs for the engines, the freest first; return True if there may be more.
