@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from continuum.ports.clock import Clock
 from continuum.ports.journal import Lease, LoadedRun, Mail
-from continuum.ports.offload import Lane
+from continuum.ports.offload import Lane, MailWork
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import LiveRun
 from continuum.runtime.recent import Recent
@@ -107,9 +107,7 @@ class Reading:
             del self._wanted[run.id]
         leases = [run.lease for run in runs]
         self._busy = True
-        self._asking.ask(
-            Lane.READ, lambda desk: desk.journal.mail(leases), lambda mails: self._done(runs, mails)
-        )
+        self._asking.ask(Lane.READ, MailWork(leases), lambda mails: self._done(runs, mails))
 
     def _done(self, runs: list[LiveRun], mails: list[Mail]) -> None:
         self._busy = False
