@@ -322,10 +322,10 @@ class Dispatcher:
             looked = True
             more = self._claim_runs(self._dispatch.claim if self._look_runs else self._dispatch.claim_due)
             self._look_runs, self._look_new = self._look_runs and more, more
-        if self._look_tasks and (credit := self._tasks.credit):
+        if self._look_tasks and self._tasks.credit:
             looked = True
-            self._look_tasks = self._tasks.claim()
-            if self._tasks.credit < credit:
+            claimed, self._look_tasks = self._tasks.claim()
+            if claimed:
                 self._look_min_s = LOOK_MIN_S
         if looked:  # asked in the next tick: what was claimed leaves first
             self._due_at = min(self._due_at, max(now, self._due_asked_at + DUE_S))
@@ -340,9 +340,12 @@ class Dispatcher:
         waits = [due.run_in_s] if self._free_engines() else []
         waits += [due.task_in_s] if self._tasks.credit else []
         wait_s = min((wait_s for wait_s in waits if wait_s is not None), default=math.inf)
-        self._look_at = min(self._look_at, now + max(wait_s, self._look_min_s))
         if wait_s <= 0:
+            self._look_at = min(self._look_at, now + self._look_min_s)
             self._look_min_s = min(2 * self._look_min_s, self._poll_s)
+        elif wait_s < math.inf:
+            self._look_min_s = LOOK_MIN_S
+            self._look_at = min(self._look_at, now + max(wait_s, LOOK_MIN_S))
         self._due_asked_at, self._due_at = now, now + self._poll_s
         if due.suspect_in_s is not None and due.suspect_in_s > 0:
             self._due_at = min(self._due_at, now + due.suspect_in_s)

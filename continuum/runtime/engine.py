@@ -87,15 +87,15 @@ class Engine:
         self._outgoing = Outgoing(ports)
         self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
         room, now_us = lambda: self._commits.room, self._ownership.now_us
-        self._firing = Firing(self._runs, room, now_us, self._touch)
-        self._reading = Reading(self._asking, self._read)
+        self._firing = Firing(self._runs, room, now_us, self._touch, self._missed)
+        self._reading = Reading(self._asking, self._runs, self._read)
         self._results = Results(self._asking)
         look = self._reading.want
         self._attempts = Attempts(ports, self._runs, self._crew, self._commits, now_us, self._results, look)
         self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
-        self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
+        self._kin = Kin(self._loading, self._reading, self._outgoing)
         self._draining = False
         self._releasing = Releasing(
             self._asking,
@@ -110,7 +110,7 @@ class Engine:
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
             TimersFired: lambda _, message: self._firing.add(message.timers),
-            Wake: self._on_wake,
+            Wake: lambda _, message: self._reading.wake_all(message.runs),
             WorkerReady: self._on_worker,
             Recovered: self._on_recovered,
             Members: lambda _, message: self._outgoing.neighbours.members(message),
@@ -242,6 +242,7 @@ class Engine:
             return
         self.code.found(run.id)
         self._runs[run.id] = run
+        self._reading.begun(run)
         if loaded is None:
             self._snapshots.follow(run, 0)
         else:
@@ -265,11 +266,9 @@ class Engine:
         else:
             self._attempts.finished(worker, message, at)
 
-    def _on_wake(self, _: Peer, message: Wake) -> None:
-        for run_id in message.runs:
-            run = self._runs.get(run_id)
-            if run is not None and not run.evicting:
-                self._reading.want(run)
+    def _missed(self, run_id: bytes, seq: int) -> None:
+        if not self._reading.wake(run_id):
+            self._outgoing.timer_missed(run_id, seq)
 
     def _on_worker(self, worker: Peer, message: WorkerReady) -> None:
         if self._outgoing.neighbours.alive.get(worker.name, worker.incarnation) == worker.incarnation:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from continuum.ports.journal import Lease, LoadedRun, Mail
 from continuum.ports.offload import Lane, MailWork
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import LiveRun
+from continuum.runtime.recent import Recent
 
 LOADS_MAX = 100
 MAILS_MAX = 1000
+MISSED_MAX = 10_000  # beyond it the router's scan finds the mail
 
 
 class Loading:
@@ -58,12 +60,39 @@ class Loading:
 
 
 class Reading:
-    """``read(run, mail)`` is called for every run asked for, with None for one that is not held or live any more."""
+    """``read(run, mail)`` is called for every run asked for, with None for one that is not held or live any more.
 
-    def __init__(self, asking: Asking, read: Callable[[LiveRun, Mail | None], None]) -> None:
-        self._asking, self._read = asking, read
+    A wake may come while its run is on its way here: leased to this engine, and read already, or not to be read at all
+    because it is new. So a wake for a run that is not among ``runs`` is remembered until the run has begun.
+    """
+
+    def __init__(
+        self, asking: Asking, runs: Mapping[bytes, LiveRun], read: Callable[[LiveRun, Mail | None], None]
+    ) -> None:
+        self._asking, self._runs, self._read = asking, runs, read
         self._wanted: dict[bytes, LiveRun] = {}
+        self._missed: Recent[bytes, None] = Recent(MISSED_MAX)
         self._busy = False
+
+    def wake(self, run_id: bytes) -> bool:
+        """Something came for this run. False if it is not here, or about to go: what gives it back sees all mail."""
+        run = self._runs.get(run_id)
+        if run is None:
+            self._missed.put(run_id, None)
+        elif not run.evicting:
+            self.want(run)
+            return True
+        return False
+
+    def wake_all(self, run_ids: Iterable[bytes]) -> None:
+        for run_id in run_ids:
+            self.wake(run_id)
+
+    def begun(self, run: LiveRun) -> None:
+        """The run is here now."""
+        if run.id in self._missed:
+            del self._missed[run.id]
+            self.want(run)
 
     def want(self, run: LiveRun) -> None:
         self._wanted[run.id] = run

@@ -169,15 +169,16 @@ class Tasks:
         if self._clock.monotonic() >= self._withdrawn_at:
             self._stop_withdrawn()
 
-    def claim(self) -> bool:
-        """Claim as many tasks as there is credit for and send them; return True if there may be more."""
-        more = False
+    def claim(self) -> tuple[int, bool]:
+        """Claim as many tasks as there is credit for and send them; return how many, and True if there may be more."""
+        count, more = 0, False
         for queues in dict.fromkeys(line.queues for line in self._lines.values()):
             credit = sum(line.credit for line in self._lines.values() if line.queues == queues)
             limit = min(credit, CLAIM_MAX)
             if limit:
-                more |= self._claim(queues, limit) == limit
-        return more
+                claimed = self._claim(queues, limit)
+                count, more = count + claimed, more or claimed == limit
+        return count, more
 
     def _claim(self, queues: tuple[str, ...], limit: int) -> int:
         claimer = self._claimers.current

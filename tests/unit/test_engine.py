@@ -87,13 +87,16 @@ async def naps() -> str:
 
 
 class Desks:
-    """Journal work that the test lets happen: at once, or when it says so."""
+    """Journal work that the test lets happen: at once, or when it says so. ``hold``: lanes whose work has to wait;
+    ``late``: those whose work is done, and whose answers wait for `answer`."""
 
     def __init__(self, stage: Stage) -> None:
         self._desk = Desk(stage.store.journal, stage.store.dispatch)
         self.engine: Engine | None = None
         self.held: list[tuple[Lane, int, Callable[[Desk], object]]] = []
         self.hold: set[Lane] = set()
+        self.late: set[Lane] = set()
+        self._unanswered: list[Completion] = []
 
     def use(self, desk: Desk) -> None:
         """Let the journal work be done at another desk from now on."""
@@ -106,17 +109,27 @@ class Desks:
         """Do what is not held back; True if there was something."""
         due = [entry for entry in self.held if entry[0] not in self.hold]
         self.held = [entry for entry in self.held if entry[0] in self.hold]
-        for _, ticket, work in due:
-            self._answer(ticket, work)
+        assert self.engine is not None
+        for lane, ticket, work in due:
+            completion = self._done(ticket, work)
+            if lane in self.late:
+                self._unanswered.append(completion)
+            else:
+                self.engine.complete(completion)
         return bool(due)
 
-    def _answer(self, ticket: int, work: Callable[[Desk], object]) -> None:
+    def answer(self) -> None:
+        """Give the engine the answers that it waits for."""
         assert self.engine is not None
+        unanswered, self._unanswered = self._unanswered, []
+        for completion in unanswered:
+            self.engine.complete(completion)
+
+    def _done(self, ticket: int, work: Callable[[Desk], object]) -> Completion:
         try:
-            completion = Completion(ticket, work(self._desk))
+            return Completion(ticket, work(self._desk))
         except JournalError as error:
-            completion = Completion(ticket, error=error)
-        self.engine.complete(completion)
+            return Completion(ticket, error=error)
 
 
 class House:

@@ -24,6 +24,7 @@ with given as (
                   select true
                   from continuum_timers as timer
                   where timer.run_id = release.id and timer.fires_at <= clock_timestamp()
+                  order by timer.run_id, timer.seq
                   limit 1
               )
               or (
