@@ -171,7 +171,7 @@ def cancels_with_clean_up(world: Quiet, random: Random, run: UUID) -> float:
     ],
 )
 def test_no_wake_waits_for_a_scan(plan: Plan, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "SCAN_S", NEVER_S)
+    monkeypatch.setattr(reading.LeaseScan, "look", lambda scan, newest: None)
     monkeypatch.setattr(releasing, "EVICT_S", 0.5)
     for seed in range(seeds):
         world, random = Quiet(seed), Random(seed + 1)
