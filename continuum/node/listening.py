@@ -1,6 +1,6 @@
-"""The router's LISTEN connection: kept open, and dialled again by a thread while the database is away.
+"""A role's LISTEN connection: kept open, and dialled again by a thread while the database is away.
 
-Connecting may take seconds (an embedded server that was killed is started again first), and the router's loop
+Connecting may take seconds (an embedded server that was killed is started again first), and the role's loop
 must go on meanwhile; so a thread dials, and the loop takes over what it has opened.
 """
 
@@ -85,19 +85,19 @@ class Listening:
 
 
 class Dialler:
-    """Opens the LISTEN connection of a site. On the embedded database it becomes a user of the server, and starts it
-    again when it is dead: nobody else of the node would."""
+    """Opens LISTEN connections of a site. With ``revives``, on the embedded database, it becomes a user of the server,
+    and starts it again when it is dead: one of the node has to."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, channel: str, *, revives: bool = False) -> None:
+        self._site, self._channel, self._revives = site, channel, revives
         self._database: Database | None = None
 
     def __call__(self) -> Listener:
-        if self._site.choice.embedded_root is not None:
+        if self._revives and self._site.choice.embedded_root is not None:
             if self._database is None:
                 self._database = open_database(self._site.choice)
             if self._database.ensure_running():
                 log.warning("the embedded PostgreSQL was dead and has been started again")
-        listener = Listener(self._site.url, self._site.config.schema, ("wake",))
+        listener = Listener(self._site.url, self._site.config.schema, (self._channel,))
         listener.reconnect()
         return listener

@@ -14,12 +14,13 @@ from continuum.node.group import run_group
 from continuum.node.listening import Dialler, Listening
 from continuum.node.watchdog import Watchdog, limit_of_environment
 from continuum.ports.offload import Desk
-from continuum.postgres import PostgresStore, open_store
+from continuum.postgres import PostgresStore, open_poster, open_store
 from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
 from continuum.runtime.executor import ThreadAndLoopExecutor
 from continuum.runtime.lanes import ThreadOffload
 from continuum.runtime.limits import limits_of_environment
+from continuum.runtime.posting import POSTERS, PostingOffload
 from continuum.runtime.quarantine import LONE_ENGINE, deaths_of_environment
 from continuum.runtime.router import Router
 from continuum.runtime.timer import Timer
@@ -48,7 +49,9 @@ def run_router(child: Child) -> int:
     with _store(child) as store:
         router = Router(child.ports, store.mailbox)
         shell = child.shell(router)
-        with closing(Listening(shell, Dialler(child.site), router.notice, router.reconnected)):
+        with closing(
+            Listening(shell, Dialler(child.site, "wake", revives=True), router.notice, router.reconnected)
+        ):
             return shell.run()
 
 
@@ -74,7 +77,9 @@ def run_dispatcher(child: Child) -> int:
                 role.died_of(name, incarnation, run_id)
 
         child.on_death(told)
-        return child.shell(role).run()
+        shell = child.shell(role)
+        with closing(Listening(shell, Dialler(child.site, "due"), role.notice, role.reconnected)):
+            return shell.run()
 
 
 def run_engine(child: Child) -> int:
@@ -82,7 +87,10 @@ def run_engine(child: Child) -> int:
     WorkflowLoop.record = child.record
     wake = Wake()
     alone = child.ports.name == LONE_ENGINE
-    with closing(ThreadOffload(partial(_desk, child), wake)) as offload:
+    site = child.site
+    posters = [open_poster(site.url, site.config.schema, child.application_name) for _ in range(POSTERS)]
+    lanes = ThreadOffload(partial(_desk, child), wake)
+    with closing(PostingOffload(lanes, posters, wake)) as offload:
         limits, loaded = limits_of_environment(alone=alone), registry.versions()
         engine = Engine(child.ports, offload, registry.workflow, limits, loaded=loaded)
         shell = child.shell(engine, lambda: engine.lost, _ALONE_S if alone else math.inf)
@@ -93,6 +101,7 @@ def run_engine(child: Child) -> int:
                 engine.complete(completion)
 
         shell.watch(wake.fileno(), complete)
+        offload.attach(shell, complete)
         with closing(Watchdog(child.ports.clock.monotonic, limit_s=limit_of_environment())):
             return shell.run()
 

@@ -4,7 +4,7 @@ from continuum.postgres.listener import Listener
 from continuum.postgres.partitions import ensure_partitions
 from continuum.postgres.schema import MigrationStatus, check, migrate, status
 from continuum.postgres.session import Session
-from continuum.postgres.store import PostgresStore, open_store
+from continuum.postgres.store import PostgresStore, open_poster, open_store
 
 __all__ = [
     "Listener",
@@ -14,6 +14,7 @@ __all__ = [
     "check",
     "ensure_partitions",
     "migrate",
+    "open_poster",
     "open_store",
     "status",
 ]

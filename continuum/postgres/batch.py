@@ -73,7 +73,16 @@ def events_of(steps: Sequence[RunCommit]) -> Parameters:
 def rows_of(steps: Sequence[RunCommit]) -> Parameters:
     """Return the parameters of ``commit``; ``steps`` are in the order of their run ids."""
     stamps = {"version_hashes": texts([step.version_hash for step in steps])}
-    return {**events_of(steps), **stamps, **_timers(steps), **_signals(steps), **_tasks(steps)}
+    timers = any(step.timers_set or step.timers_cleared for step in steps)
+    signals = any(step.signals_consumed for step in steps)
+    tasks = any(step.tasks_set or step.tasks_cleared for step in steps)
+    return {
+        **events_of(steps),
+        **stamps,
+        **(_timers(steps) if timers else _NO_TIMERS),
+        **(_signals(steps) if signals else _NO_SIGNALS),
+        **(_tasks(steps) if tasks else _NO_TASKS),
+    }
 
 
 def _timers(steps: Sequence[RunCommit]) -> Parameters:
@@ -112,3 +121,6 @@ def _tasks(steps: Sequence[RunCommit]) -> Parameters:
         "done_runs": uuids([step.run_id for step in steps for _ in step.tasks_cleared]),
         "done_seqs": bigints([seq for step in steps for seq in step.tasks_cleared]),
     }
+
+
+_NO_TIMERS, _NO_SIGNALS, _NO_TASKS = _timers(()), _signals(()), _tasks(())

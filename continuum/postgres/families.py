@@ -99,7 +99,7 @@ def note_family(session: Session, root: UUID, cleanup_s: float, reason: str | No
 def notify(session: Session, ended: Sequence[UUID], woken: Sequence[Woken]) -> None:
     """Tell clients and owners when the transaction commits: clients once, whatever the number of runs (K2)."""
     news = [("done", payload) for payload in ended_payloads(ended)]
-    news += [("wake", payload) for payload in mail_payloads(woken)]
+    news += [("due" if payload == "due" else "wake", payload) for payload in mail_payloads(woken)]
     if news:
         channels, payloads = zip(*news, strict=True)
         session.rows("notify_news", {"channels": texts(channels), "payloads": texts(payloads)})

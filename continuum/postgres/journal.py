@@ -9,19 +9,17 @@ a batch, ``clear_ended`` follows in the same transaction and round trip.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TypeVar
 from uuid import UUID
 
 import msgspec
 
 from continuum.errors import JournalError
 from continuum.model.events import EventRow
-from continuum.model.run import LIVE_STATES
 from continuum.ports.dispatch import Told
 from continuum.ports.journal import (
-    CancelNote,
-    ChildEnd,
     ClaimedRun,
     KeptResult,
     Lease,
@@ -29,16 +27,16 @@ from continuum.ports.journal import (
     Mail,
     Release,
     RunCommit,
-    SignalRow,
     Snapshot,
-    TaskOutcome,
 )
 from continuum.postgres import family_commit
 from continuum.postgres.arrays import bigints, booleans, doubles, texts, uuids
-from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
-from continuum.postgres.notices import ended_payloads
+from continuum.postgres.mail import held_by, mails_of
+from continuum.postgres.request import Request, commit_request, in_lock_order, mail_request
 from continuum.postgres.results import keep_results
-from continuum.postgres.session import Parameters, Row, Session
+from continuum.postgres.session import Session
+
+T = TypeVar("T")
 
 
 class PostgresJournal:
@@ -50,18 +48,17 @@ class PostgresJournal:
     def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
         if not leases:
             return []
-        ids = {"runs": uuids([lease.run_id for lease in leases])}
+        ids, held = {"runs": uuids([lease.run_id for lease in leases])}, held_by(leases)
         reads = ["load_snapshots", "load_events_after"] if snapshots else ["load_events"]
-        held, *rows = self._session.together(
-            ("load_runs", _held(leases)), *((name, ids) for name in reads), *_mail_steps(ids)
+        run_rows, *rows, mail_rows = self._session.together(
+            ("load_runs", held), *((name, ids) for name in reads), ("mail", held)
         )
-        blobs = {row[0]: Snapshot(*row[1:]) for row in (rows.pop(0) if snapshots else [])}
-        events, *mail_rows = rows
-        runs = {Lease(row[0], row[1]): ClaimedRun(row[0], row[1], False, *row[2:]) for row in held}
+        blobs = {row[0]: Snapshot(*row[1:]) for row in (rows[0] if snapshots else [])}
+        runs = {Lease(row[0], row[1]): ClaimedRun(row[0], row[1], False, *row[2:]) for row in run_rows}
         journals: dict[UUID, list[EventRow]] = defaultdict(list)
-        for run_id, *event in events:
+        for run_id, *event in rows[-1]:
             journals[run_id].append(EventRow(*event))
-        mails, open_tasks = _mails(runs, *mail_rows)
+        mails, open_tasks = mails_of(mail_rows)
         return [
             LoadedRun(
                 runs[lease],
@@ -71,7 +68,7 @@ class PostgresJournal:
                 blobs.get(lease.run_id),
             )
             for lease in leases
-            if lease in runs
+            if lease in runs and lease in mails
         ]
 
     def save_snapshot(self, lease: Lease, snapshot: Snapshot) -> None:
@@ -81,10 +78,7 @@ class PostgresJournal:
     def mail(self, leases: Sequence[Lease]) -> list[Mail]:
         if not leases:
             return []
-        ids = {"runs": uuids([lease.run_id for lease in leases])}
-        held, *mail_rows = self._session.together(("held", _held(leases)), *_mail_steps(ids))
-        mails, _ = _mails([Lease(*row) for row in held], *mail_rows)
-        return [mails[lease] for lease in leases if lease in mails]
+        return self._ask(mail_request(leases))
 
     def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
         return {row[0] for row in self._session.rows("ended", {"runs": uuids(run_ids)})}
@@ -94,23 +88,20 @@ class PostgresJournal:
     ) -> set[UUID]:
         if not batch:
             return set()
-        steps = sorted(batch, key=_lock_order)  # the order of locks
-        run_ids = {step.run_id for step in steps}
-        assert len(run_ids) == len(steps), "a batch has one step per run"
-        plain = all(map(is_plain, steps))
-        ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
-        if (ended or not plain) and any(map(is_familial, steps)):
+        steps = in_lock_order(batch)
+        request = commit_request(steps, announce)
+        if request is None:
             return family_commit.commit(self._session, steps, announce, told)
-        work = [("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))]
-        if ended:
-            work.append(("clear_ended", {"runs": uuids(ended)}))
-            if announce:
-                work.append(("notify_ended", {"payloads": texts(ended_payloads(ended))}))
-        refused, *_ = self._session.together(*work) if len(work) > 1 else [self._session.rows(*work[0])]
-        if not plain and any(step.tasks_set for step in steps):
+        written = self._ask(request)
+        if any(step.tasks_set for step in steps):
             with suppress(JournalError):  # the rows are committed; a lost notice costs latency only
                 self._session.rows("announce_mail", {"payloads": texts(["task"])})
-        return run_ids.difference(row[0] for row in refused)
+        return written
+
+    def _ask(self, request: Request[T]) -> T:
+        steps, session = request.steps, self._session
+        answers = session.together(*steps) if len(steps) > 1 else [session.rows(*steps[0])]
+        return request.read(answers)
 
     def keep(self, results: Sequence[KeptResult]) -> list[bytes | None]:
         return keep_results(self._session, results)
@@ -138,63 +129,6 @@ class PostgresJournal:
         return [Lease(*row) for row in rows]
 
 
-def _lock_order(step: RunCommit) -> int:
-    """The order of ids in the database; as integers, which compare several times faster than UUIDs."""
-    return step.run_id.int
-
-
 def _storable(text: str | None) -> str | None:
     """Return a text that a column can hold: attention quotes errors, and these quote anything."""
     return text and text.replace("\x00", "").encode(errors="replace").decode()
-
-
-def _held(leases: Sequence[Lease]) -> Parameters:
-    return {
-        "runs": uuids([lease.run_id for lease in leases]),
-        "tokens": bigints([lease.token for lease in leases]),
-    }
-
-
-def _mail_steps(ids: Parameters) -> list[tuple[str, Parameters]]:
-    names = ("unread_signals", "tasks_of", "overdue_timers", "child_ends", "cancel_notes")
-    return [(name, ids) for name in names]
-
-
-def _mails(
-    held: Iterable[Lease],
-    signal_rows: list[Row],
-    task_rows: list[Row],
-    timer_rows: list[Row],
-    child_rows: list[Row],
-    cancel_rows: list[Row],
-) -> tuple[dict[Lease, Mail], dict[UUID, list[int]]]:
-    """Return the mail of the leases that hold, and the open tasks of runs."""
-    signals: dict[UUID, list[SignalRow]] = defaultdict(list)
-    outcomes: dict[UUID, list[TaskOutcome]] = defaultdict(list)
-    timers: dict[UUID, list[int]] = defaultdict(list)
-    children: dict[UUID, list[ChildEnd]] = defaultdict(list)
-    cancels = {run_id: CancelNote(*note) for run_id, *note in cancel_rows}
-    open_tasks: dict[UUID, list[int]] = defaultdict(list)
-    for run_id, *signal in signal_rows:
-        signals[run_id].append(SignalRow(*signal))
-    for run_id, seq, attempt, state, ok, outcome, timed_out, details in task_rows:
-        if state == "done":
-            outcomes[run_id].append(TaskOutcome(run_id, seq, attempt, ok, outcome, timed_out, details))
-        else:
-            open_tasks[run_id].append(seq)
-    for run_id, seq in timer_rows:
-        timers[run_id].append(seq)
-    for run_id, child_id, command, state, payload in child_rows:
-        children[run_id].append(ChildEnd(child_id, command, state, payload or b""))
-    mails = {
-        lease: Mail(
-            lease.run_id,
-            tuple(signals[lease.run_id]),
-            tuple(outcomes[lease.run_id]),
-            tuple(timers[lease.run_id]),
-            tuple(children[lease.run_id]),
-            cancels.get(lease.run_id),
-        )
-        for lease in held
-    }
-    return mails, open_tasks

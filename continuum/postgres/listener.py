@@ -18,12 +18,13 @@ from continuum.postgres.session import Row, connect, reason_of
 
 
 class Listener:
-    """``channels``: of ``wake`` (due, task, mail) and ``done`` (ended runs). Not connected before ``reconnect``.
+    """``channels``: of ``due`` (runs and tasks), ``wake`` (mail, and news of owners) and ``done`` (ended runs). Not
+    connected before ``reconnect``.
 
     Belongs to one thread.
     """
 
-    def __init__(self, url: str, schema: str, channels: Sequence[str] = ("wake",)) -> None:
+    def __init__(self, url: str, schema: str, channels: Sequence[str] = ("due", "wake")) -> None:
         self._url = url
         self._channels = tuple(channel_of(schema, name) for name in channels)
         self._connection: psycopg.Connection[Row] | None = None

@@ -1,7 +1,8 @@
 """What travels over NOTIFY: hints of a few bytes, which cost latency only when they are lost (B6).
 
-<schema>_wake    due | task | mail:<run id, 32 hex digits>:<owner> | owner | ask:<owner>
-<schema>_done    done:<run id>,<run id>,...
+<schema>_due     due | task                                               to dispatchers
+<schema>_wake    mail:<run id, 32 hex digits>:<owner> | owner | ask:<owner>   to routers
+<schema>_done    done:<run id>,<run id>,...                               to clients
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _IDS_MAX = 200  # of 33 bytes each; a payload has less than 8000
 
 
 def channel_of(schema: str, name: str) -> str:
-    """Return the channel ``wake`` or ``done`` of an instance."""
+    """Return the channel ``due``, ``wake`` or ``done`` of an instance."""
     return f"{schema}_{name}"
 
 

@@ -35,7 +35,7 @@ Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
 _QUERIES = Path(__file__).parent / "queries"
 SLOW_S = 0.05  # several times what a large batch takes
-_REPLAN_S = 1.0  # between two times that plans are made anew
+REPLAN_S = 1.0  # between two times that plans are made anew
 
 # What the URL does not say itself. A server that vanished without a word is noticed within half a minute.
 _CONNECTION: dict[str, str | int] = {
@@ -218,7 +218,7 @@ class Session:
     def _plan_anew(self) -> None:
         """Let every statement be planned again when it is used next; it stays prepared."""
         now, connection = time.monotonic(), self._connection
-        if connection is not None and not self._depth and now - self._planned_at >= _REPLAN_S:
+        if connection is not None and not self._depth and now - self._planned_at >= REPLAN_S:
             self._planned_at = now
             with suppress(psycopg.Error):  # the next call finds out what is wrong
                 connection.execute("discard plans", prepare=False)

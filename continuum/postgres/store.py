@@ -6,6 +6,7 @@ from continuum.postgres.catalog import PostgresCatalog
 from continuum.postgres.dispatch import PostgresDispatch
 from continuum.postgres.journal import PostgresJournal
 from continuum.postgres.mailbox import PostgresMailbox
+from continuum.postgres.posting import PostgresPoster
 from continuum.postgres.session import Session
 
 
@@ -27,3 +28,8 @@ class PostgresStore:
 def open_store(url: str, schema: str, application_name: str = "continuum") -> PostgresStore:
     """Return a store of the instance that ``schema`` is; it connects with its first call."""
     return PostgresStore(Session(url, schema, application_name))
+
+
+def open_poster(url: str, schema: str, application_name: str = "continuum") -> PostgresPoster:
+    """Return a poster of the instance that ``schema`` is; it has yet to be opened."""
+    return PostgresPoster(Session(url, schema, application_name))

@@ -11,7 +11,7 @@ from typing import Any
 
 from continuum.errors import JournalError
 from continuum.ports.clock import Clock
-from continuum.ports.offload import Completion, Desk, Lane, Offload
+from continuum.ports.offload import Completion, Lane, Offload, Work
 from continuum.runtime.role import log
 
 PAUSE_S = 0.1
@@ -26,7 +26,7 @@ class _Question:
     def __init__(
         self,
         lane: Lane,
-        work: Callable[[Desk], object],
+        work: Work,
         then: Callable[[Any], None],
         failed: Callable[[JournalError], None] | None = None,
     ) -> None:
@@ -45,13 +45,11 @@ class Asking:
         self._ticket = 0
         self.failing = False
 
-    def ask(self, lane: Lane, work: Callable[[Desk], object], then: Callable[[Any], None]) -> None:
+    def ask(self, lane: Lane, work: Work, then: Callable[[Any], None]) -> None:
         """Run ``work`` on the lane until it succeeds; then call ``then`` with its value, on the loop."""
         self._submit(_Question(lane, work, then))
 
-    def try_once(
-        self, lane: Lane, work: Callable[[Desk], object], failed: Callable[[JournalError], None]
-    ) -> None:
+    def try_once(self, lane: Lane, work: Work, failed: Callable[[JournalError], None]) -> None:
         """Run ``work`` on the lane, for nobody who waits; if it fails, say so and let it be."""
         self._submit(_Question(lane, work, lambda _: None, failed))
 

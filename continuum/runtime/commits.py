@@ -10,7 +10,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from continuum.ports.dispatch import Told
-from continuum.ports.offload import Lane
+from continuum.ports.offload import CommitWork, Lane
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
@@ -92,7 +92,7 @@ class Commits:
         told = self._outgoing.told()
         self._asking.ask(
             Lane.COMMIT,
-            lambda desk: desk.journal.commit(batch, announce, told),
+            CommitWork(batch, announce, told),
             lambda written: self._done(flights, written, told),
         )
 

@@ -2,7 +2,7 @@
 
 ::
 
-    Look ──────────────────────────┐    ┌─ look for runs ── claim ──► Assign to an engine, by free capacity
+    Look, notice ──────────────────┐    ┌─ look for runs ── claim ──► Assign to an engine, by free capacity
     poll_s over ──┐                ├────┴─ look for tasks ─ claim_tasks ──► Execute to a worker, by credit
     after a look ─┴─► next_due ────┤
                                    └────── suspects, lost tasks, overdue cancels
@@ -26,7 +26,7 @@ from uuid import UUID
 
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import Dispatch, Woken
-from continuum.ports.mailbox import Mailbox
+from continuum.ports.mailbox import Mailbox, Notice
 from continuum.runtime.claimers import Claimers
 from continuum.runtime.neighbours import DISPATCHER, Neighbours
 from continuum.runtime.outage import Outage
@@ -130,6 +130,16 @@ class Dispatcher:
         }
 
     def begin(self) -> None:
+        self._look_runs = self._look_tasks = True
+
+    def notice(self, notices: Sequence[Notice]) -> None:
+        """Take what the database notified: the quickest way to something new, which may be lost as any other."""
+        for notice in notices:
+            self._look_runs |= notice.kind == "due"
+            self._look_tasks |= notice.kind == "task"
+
+    def reconnected(self) -> None:
+        """The connection that listens is new: look for what was notified while there was none."""
         self._look_runs = self._look_tasks = True
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:

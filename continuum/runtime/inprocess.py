@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from continuum.core.definitions import Activity, Workflow, registry
 from continuum.errors import NodeError
@@ -39,6 +39,9 @@ from continuum.runtime.worker import Worker
 from continuum.wire.post import Post
 
 _STOP_S = 30.0
+
+
+R = TypeVar("R", bound=Role)
 
 
 class Store(Protocol):
@@ -213,13 +216,17 @@ class InProcessNode:
     def _build(self, stack: ExitStack) -> None:
         self._watch(self._stop.fileno(), self._drain)
         store = stack.enter_context(self._open_store())
-        self._add("router", lambda ports: self._router(ports, store))
+        router = self._add("router", lambda ports: Router(ports, store.mailbox))
         self._add("timer", lambda ports: Timer(ports, store.mailbox))
         for number in range(1, self._counts["engine"] + 1):
             self._add(f"engine-{number}", lambda ports: self._engine(ports, stack))
         for number in range(1, self._counts["worker"] + 1):
             self._add(f"worker-{number}", lambda ports: self._worker(ports, store, stack))
-        self._add("dispatcher", lambda ports: Dispatcher(ports, store.dispatch, store.mailbox, self._queues))
+        dispatcher = self._add(
+            "dispatcher", lambda ports: Dispatcher(ports, store.dispatch, store.mailbox, self._queues)
+        )
+        if self._listener is not None:
+            self._hear(self._listener, router, dispatcher)
         for process in self._processes.values():
             process.role.begin()
         for number, name in enumerate(self._processes, 1):
@@ -227,7 +234,7 @@ class InProcessNode:
                 if other != name:
                     self._processes[other].role.peer_up(name, f"{self._boot}-{number}", f"{self._boot}:0")
 
-    def _add(self, name: str, build: Callable[[Ports], Role]) -> None:
+    def _add(self, name: str, build: Callable[[Ports], R]) -> R:
         incarnation = f"{self._boot}-{len(self._processes) + 1}"
         inbox = self._mailboxes.inboxes[name] = deque()
         post = Post(name, incarnation, self._clock, self._mailboxes)
@@ -235,14 +242,17 @@ class InProcessNode:
         ports = Ports(
             self._clock, random.Random(), post, "in-process", self._instance, name, incarnation, crew
         )
-        self._processes[name] = _Process(build(ports), post, inbox)
+        role = build(ports)
+        self._processes[name] = _Process(role, post, inbox)
+        return role
 
-    def _router(self, ports: Ports, store: Store) -> Router:
-        router = Router(ports, store.mailbox)
-        listener = self._listener
-        if listener is not None:
-            self._watch(listener.fileno(), lambda: router.notice(listener.poll()))
-        return router
+    def _hear(self, source: NoticeSource, router: Router, dispatcher: Dispatcher) -> None:
+        def hear() -> None:
+            notices = source.poll()
+            router.notice(notices)
+            dispatcher.notice(notices)
+
+        self._watch(source.fileno(), hear)
 
     def _engine(self, ports: Ports, stack: ExitStack) -> Engine:
         wake = Wake()

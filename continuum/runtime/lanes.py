@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, ExitStack
 from queue import Empty, SimpleQueue
 
 from continuum.errors import JournalError
-from continuum.ports.offload import Completion, Desk, Lane, Line
+from continuum.ports.offload import Completion, Desk, Lane, Line, Work
 from continuum.runtime.role import log
 from continuum.runtime.wake import Wake
 
@@ -27,7 +27,6 @@ THREADS: dict[Lane, int] = {Lane.COMMIT: 2, Lane.READ: 1, Lane.LEASE: 1}
 MEND_S = 1.0  # between two tries to connect again
 _CLOSE_S = 5.0
 
-Work = Callable[[Desk], object]
 OpenDesk = Callable[[], AbstractContextManager[Desk]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from continuum.ports.journal import Lease, LoadedRun, Mail
-from continuum.ports.offload import Lane
+from continuum.ports.offload import Lane, MailWork
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import LiveRun
 
@@ -76,9 +76,7 @@ class Reading:
             del self._wanted[run.id]
         leases = [run.lease for run in runs]
         self._busy = True
-        self._asking.ask(
-            Lane.READ, lambda desk: desk.journal.mail(leases), lambda mails: self._done(runs, mails)
-        )
+        self._asking.ask(Lane.READ, MailWork(leases), lambda mails: self._done(runs, mails))
 
     def _done(self, runs: list[LiveRun], mails: list[Mail]) -> None:
         self._busy = False

@@ -2,11 +2,11 @@
 
 ::
 
-    notice "due"  ──► Look(runs)          RunsEnded from engines ──► announce_ended, one for all of a tick
-    notice "task" ──► Look(tasks)
-    notice "owner" ─► Look(owners)
-    notice "ask" ───► Ask, if the owner is of this node
     notice "mail" ──► Wake, if the owner is of this node; its own node hears the notice too
+    notice "owner" ─► Look(owners)        RunsEnded from engines ──► announce_ended, one for all of a tick
+    notice "ask" ───► Ask, if the owner is of this node
+
+What is due the dispatcher hears itself: a new run waits for that, and each process on its way takes its time.
 
 Notices get lost with their connection. So every ``scan_s`` the mailboxes of this node's runs are looked at (B6), and
 once more as soon as the connection is back.
@@ -38,7 +38,7 @@ class Router:
         self._clock, self._mailbox, self._scan_s = ports.clock, mailbox, scan_s
         self._neighbours = Neighbours(ports)
         self._outage = Outage(ports.name, ports.clock)
-        self._look_runs = self._look_tasks = self._look_owners = False
+        self._look_runs = self._look_owners = False
         self._woken: dict[Woken, None] = {}
         self._ended: dict[UUID, None] = {}
         self._scan_at = ports.clock.monotonic()
@@ -51,10 +51,6 @@ class Router:
         """Take what the database notified. A notice that does not say which run has mail stands for all."""
         for notice in notices:
             match notice.kind:
-                case "due":
-                    self._look_runs = True
-                case "task":
-                    self._look_tasks = True
                 case "owner":
                     self._look_owners = True
                 case "ask" if notice.owner is not None:
@@ -66,11 +62,11 @@ class Router:
                 case "mail":
                     self._scan_at = self._clock.monotonic()
                 case _:
-                    pass  # of a newer version of the schema
+                    pass  # not for routers, or of a newer version of the schema
 
     def reconnected(self) -> None:
         """The connection that listens is new: look for what was notified while there was none."""
-        self._look_runs = self._look_tasks = self._look_owners = True
+        self._look_runs = self._look_owners = True
         self._scan_at = self._clock.monotonic()
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
@@ -86,9 +82,9 @@ class Router:
         self._neighbours.down(name, incarnation)
 
     def tick(self) -> None:
-        if self._look_runs or self._look_tasks or self._look_owners:
-            self._neighbours.look(runs=self._look_runs, tasks=self._look_tasks, owners=self._look_owners)
-            self._look_runs = self._look_tasks = self._look_owners = False
+        if self._look_runs or self._look_owners:
+            self._neighbours.look(runs=self._look_runs, owners=self._look_owners)
+            self._look_runs = self._look_owners = False
         if self._woken:
             self._neighbours.wake(self._woken)  # those of other nodes are theirs to hear
             self._woken = {}

@@ -36,7 +36,7 @@ class Sockets(Transport, Protocol):
 
     def drain(self) -> list[bytes]: ...
 
-    def watch(self, descriptor: int) -> None: ...
+    def watch(self, descriptor: int, *, writing: bool = False) -> None: ...
 
     def unwatch(self, descriptor: int) -> None: ...
 
@@ -88,10 +88,11 @@ class Shell:
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._leave_at = time.monotonic() + life_s
 
-    def watch(self, descriptor: int, on_readable: Callable[[], None]) -> None:
-        """Call ``on_readable`` whenever the descriptor can be read; it must read it, or take it back."""
-        self._callbacks[descriptor] = on_readable
-        self._sockets.watch(descriptor)
+    def watch(self, descriptor: int, on_ready: Callable[[], None], *, writing: bool = False) -> None:
+        """Call ``on_ready`` whenever the descriptor can be read; it must read it, or take it back. ``writing``: or
+        written. A second call replaces the first."""
+        self._callbacks[descriptor] = on_ready
+        self._sockets.watch(descriptor, writing=writing)
 
     def unwatch(self, descriptor: int) -> None:
         """Take a descriptor back, before it is closed."""
@@ -135,9 +136,9 @@ class Shell:
         if self._control.fileno() in ready and not self._control.attend(self):
             return False
         for descriptor in ready:
-            on_readable = self._callbacks.get(descriptor)
-            if on_readable is not None:
-                on_readable()
+            on_ready = self._callbacks.get(descriptor)
+            if on_ready is not None:
+                on_ready()
         for data in self._sockets.drain():
             deliver(data, self._post, self.role)
         self.role.tick()

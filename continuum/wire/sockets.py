@@ -2,13 +2,14 @@
 
     PULL bound at <run dir>/<own name>      what the others send
     PUSH per peer                           what we send: never blocks, and queues no more than so much
+    Express beside both                     what is small and would wake threads of ZeroMQ for itself alone
 
 A PUSH socket queues while its peer starts, which saves the first hints and the time until they are repeated. It
 does not outlive the peer: `disconnect` drops the queue when the supervisor says that the process is dead, and
 what was queued a moment too long is addressed to the dead incarnation, which the next one does not read.
 
 Awaiting every message costs several times what draining a batch after one poll does, so there is no event loop
-here: `wait`, then `drain`. Order within one pair of processes is kept; delivery is not promised to anybody.
+here: `wait`, then `drain`. Neither order nor delivery is promised to anybody.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import zmq
 
 from continuum.errors import NodeError
+from continuum.wire.express import Express
 
 QUEUE_PARCELS_MAX = 1000  # per peer and direction; beyond it parcels are dropped, and sent again by the post
 RECONNECT_MS = 20  # while a peer starts
@@ -51,10 +53,14 @@ class ZmqTransport:
             self._pull.bind(self._address(name))
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
-            raise NodeError(
-                f"cannot open the socket {run_dir / name}: {error.strerror}; check the permissions of its folder"
-            ) from error
+            raise _cannot_open(run_dir / name, error.strerror) from error
+        try:
+            self._express = Express(run_dir, name)
+        except OSError as error:
+            self._context.destroy(linger=0)
+            raise _cannot_open(run_dir / name, error.strerror) from error
         self._poller.register(self._pull, zmq.POLLIN)
+        self._poller.register(self._express.fileno(), zmq.POLLIN)
 
     def connect(self, to: str) -> None:
         """Open the way to this process, which need not be there yet; again: no effect.
@@ -88,6 +94,8 @@ class ZmqTransport:
                 return False
             self.connect(to)
             push = self._peers[to]
+        if self._express.send(to, data):
+            return True
         try:
             push.send(data, zmq.NOBLOCK)
         except zmq.Again:
@@ -97,15 +105,15 @@ class ZmqTransport:
     def drain(self) -> list[bytes]:
         """Return what has arrived, at most `DRAIN_PARCELS_MAX`, without waiting."""
         receive = self._pull.recv
-        parcels: list[bytes] = []
+        parcels = self._express.drain(DRAIN_PARCELS_MAX)
         with suppress(zmq.Again):
             while len(parcels) < DRAIN_PARCELS_MAX:
                 parcels.append(receive(zmq.NOBLOCK))
         return parcels
 
-    def watch(self, descriptor: int) -> None:
-        """Let ``wait`` return when this descriptor can be read."""
-        self._poller.register(descriptor, zmq.POLLIN)
+    def watch(self, descriptor: int, *, writing: bool = False) -> None:
+        """Let ``wait`` return when this descriptor can be read; ``writing``: or written."""
+        self._poller.register(descriptor, zmq.POLLIN | zmq.POLLOUT if writing else zmq.POLLIN)
 
     def unwatch(self, descriptor: int) -> None:
         """Take a descriptor back, before it is closed."""
@@ -125,7 +133,7 @@ class ZmqTransport:
         self._poller.unregister(socket)
 
     def wait(self, timeout_s: float) -> set[int]:
-        """Wait until parcels arrive, a watched descriptor can be read, or the time is over; return the descriptors.
+        """Wait until parcels arrive, a watched descriptor is ready, or the time is over; return the descriptors.
 
         A descriptor whose other end is gone counts as readable.
         """
@@ -134,9 +142,14 @@ class ZmqTransport:
 
     def close(self) -> None:
         """Give what was sent a moment to leave, then close."""
+        self._express.close()
         self._context.destroy(linger=_LINGER_MS)
 
     def _address(self, name: str) -> str:
         path = self._run_dir / name
         assert len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX, f"{path} is too long for a socket"
         return f"ipc://{path}"
+
+
+def _cannot_open(path: Path, reason: str | None) -> NodeError:
+    return NodeError(f"cannot open the socket {path}: {reason}; check the permissions of its folder")

@@ -33,7 +33,7 @@ def store(database_url: str, fresh_schema: str) -> Iterator[PostgresStore]:
 
 @pytest.fixture
 def listener(database_url: str, fresh_schema: str) -> Iterator[Listener]:
-    listener = Listener(database_url, fresh_schema, ("wake", "done"))
+    listener = Listener(database_url, fresh_schema, ("due", "wake", "done"))
     listener.reconnect()
     yield listener
     listener.close()
@@ -194,7 +194,7 @@ def test_payloads_that_are_not_ours_are_ignored(
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as connection:
         for payload in ("", "due:1", "mail:nonsense:x", f"mail:{uuid4().hex}:", "done:", "done:1,2", "other"):
-            connection.execute("select pg_notify(%s, %s)", [f"{fresh_schema}_wake", payload])
+            connection.execute("select pg_notify(%s, %s)", [f"{fresh_schema}_due", payload])
     run_of(store)
     assert heard(listener, 1) == [Notice("due")]
 

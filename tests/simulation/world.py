@@ -338,9 +338,9 @@ class World:
             self.clock.after(self.latency_s(), lambda: self._hear(notice))
 
     def _hear(self, notice: Notice) -> None:
-        process = self.processes.get("router")
+        process = self.processes.get("dispatcher" if notice.kind in ("due", "task") else "router")
         if process is not None:
-            assert isinstance(process.role, Router)
+            assert isinstance(process.role, Router | Dispatcher)
             process.role.notice([notice])
             process.run()
 

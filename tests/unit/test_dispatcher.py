@@ -60,6 +60,10 @@ class Scene:
         router.post.hint("dispatcher", Look(runs, tasks))
         self.stage.settle()
 
+    def notice(self, *kinds: str) -> None:
+        self.dispatcher.notice([Notice(kind) for kind in kinds])
+        self.stage.settle()
+
     def tasks(self, count: int) -> list[Lease]:
         """Runs owned by an engine of another node, each with one queued task."""
         self.stage.insert(count)
@@ -107,6 +111,37 @@ def test_a_look_is_served_at_once(scene: Scene) -> None:
     (run,) = scene.stage.insert()
     scene.look()
     assert assigned(engine) == [run]
+
+
+def test_what_the_database_notifies_is_served_at_once(scene: Scene) -> None:
+    worker = scene.worker()
+    (lease,) = scene.tasks(1)
+    engine = scene.engine()
+    (_, run) = scene.stage.insert(2)  # the first has the task
+    assert assigned(engine) == executed(worker) == []
+    scene.notice("due", "task", "tide")
+    assert assigned(engine) == [run]
+    assert [task.run for task in executed(worker)] == [lease.run_id.bytes]
+
+
+def test_a_notice_of_a_task_is_no_reason_to_look_for_runs(scene: Scene) -> None:
+    engine = scene.engine()
+    scene.stage.insert()
+    scene.notice("task")
+    assert assigned(engine) == []
+
+
+@pytest.mark.rule("B6")
+def test_what_was_notified_while_nobody_listened_is_found_when_the_connection_is_back(scene: Scene) -> None:
+    worker = scene.worker()
+    (lease,) = scene.tasks(1)
+    engine = scene.engine()
+    (_, run) = scene.stage.insert(2)  # the first has the task
+    assert assigned(engine) == executed(worker) == []
+    scene.dispatcher.reconnected()
+    scene.stage.settle()
+    assert assigned(engine) == [run]
+    assert [task.run for task in executed(worker)] == [lease.run_id.bytes]
 
 
 @pytest.mark.rule("K4", "K5")

@@ -36,14 +36,9 @@ def scene() -> Scene:
 OWNER = str(Owner(NODE, INSTANCE, "engine-1", "b-1"))
 
 
-def test_due_runs_and_tasks_make_the_dispatcher_look_once(scene: Scene) -> None:
-    scene.notice(Notice("due"), Notice("task"), Notice("due"), Notice("due", run_id(1)))
-    assert scene.dispatcher.take(Look) == [Look(runs=True, tasks=True)]
-
-
-def test_a_task_alone_is_no_reason_to_look_for_runs(scene: Scene) -> None:
-    scene.notice(Notice("task"))
-    assert scene.dispatcher.take(Look) == [Look(runs=False, tasks=True)]
+def test_what_is_due_is_left_to_the_dispatcher_which_hears_it_too(scene: Scene) -> None:
+    scene.notice(Notice("due"), Notice("task"))
+    assert scene.dispatcher.take() == scene.engine.take() == []
 
 
 def test_mail_wakes_the_owner_on_this_node_and_no_other(scene: Scene) -> None:
@@ -88,7 +83,7 @@ def test_a_new_connection_looks_for_what_the_old_one_may_have_missed(scene: Scen
     scene.router.reconnected()
     scene.stage.settle()
     assert scene.engine.take(Wake) == [Wake([run.bytes])]
-    assert scene.dispatcher.take(Look) == [Look(runs=True, tasks=True, owners=True)]
+    assert scene.dispatcher.take(Look) == [Look(runs=True, owners=True)]
 
 
 def test_all_runs_that_ended_in_a_tick_are_one_announcement(scene: Scene) -> None:

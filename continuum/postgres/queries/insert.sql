@@ -23,5 +23,5 @@ inserted as (
     on conflict (id) do nothing
     returning id
 )
-select id, null::bigint, (select pg_notify(current_schema() || '_wake', 'due'))
+select id, null::bigint, (select pg_notify(current_schema() || '_due', 'due'))
 from inserted

@@ -65,5 +65,5 @@ released as (
       and run.state in ('running', 'suspended')
     returning run.due_at
 )
-select pg_notify(current_schema() || '_wake', 'due')
+select pg_notify(current_schema() || '_due', 'due')
 where exists (select 1 from released where due_at is not null)

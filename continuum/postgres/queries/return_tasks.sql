@@ -19,5 +19,5 @@ returned as (
       and task.seq = mine.seq
     returning task.seq
 )
-select pg_notify(current_schema() || '_wake', 'task')
+select pg_notify(current_schema() || '_due', 'task')
 where exists (select 1 from returned)

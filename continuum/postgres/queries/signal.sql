@@ -37,7 +37,7 @@ select
     run.continued_to_run_id is not null,
     case
         when stored.run_id is null then null
-        when owner.owner is null then pg_notify(current_schema() || '_wake', 'due')
+        when owner.owner is null then pg_notify(current_schema() || '_due', 'due')
         else pg_notify(
             current_schema() || '_wake', 'mail:' || replace(run.id::text, '-', '') || ':' || owner.owner
         )

@@ -174,7 +174,7 @@ def test_a_start_in_a_transaction_wakes_at_its_commit(
     client: Client, connection: psycopg.Connection[object], schema: str, database_url: str
 ) -> None:
     with psycopg.connect(database_url, autocommit=True) as listening:
-        listening.execute(f'listen "{schema}_wake"'.encode())
+        listening.execute(f'listen "{schema}_due"'.encode())
         client.start(checkout(ORDER), connection=connection)
         assert not list(listening.notifies(timeout=0))
         connection.commit()

@@ -1,0 +1,57 @@
+"""What waits for runs in the database: the rows of ``mail.sql``, of several kinds, as one ``Mail`` for each lease."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from continuum.ports.journal import CancelNote, ChildEnd, Lease, Mail, SignalRow, TaskOutcome
+from continuum.postgres.arrays import bigints, uuids
+from continuum.postgres.session import Parameters, Row
+
+_by_number, _by_moment_and_id = itemgetter(2), itemgetter(10, 4)
+_ORDERS = {"signal": _by_number, "task": _by_number, "timer": _by_number, "child": _by_moment_and_id}
+
+
+def held_by(leases: Sequence[Lease]) -> Parameters:
+    """Return the parameters that say which runs, under which tokens."""
+    return {
+        "runs": uuids([lease.run_id for lease in leases]),
+        "tokens": bigints([lease.token for lease in leases]),
+    }
+
+
+def mails_of(rows: Sequence[Row]) -> tuple[dict[Lease, Mail], dict[UUID, list[int]]]:
+    """Return the mail of the leases that hold, and the open tasks of their runs."""
+    leases: list[Row] = []
+    found: dict[str, list[Row]] = {kind: [] for kind in _ORDERS}
+    for row in rows:
+        (leases if row[0] == "lease" else found[row[0]]).append(row)
+    things: dict[str, dict[UUID, list[Any]]] = {kind: defaultdict(list) for kind in (*_ORDERS, "open")}
+    for kind, order in _ORDERS.items():
+        found[kind].sort(key=order)
+        for _, run_id, number, attempt, child, word, flag, late, payload, details, _, _ in found[kind]:
+            match kind:
+                case "signal":
+                    things[kind][run_id].append(SignalRow(number, word, payload))
+                case "task" if word == "done":
+                    outcome = TaskOutcome(run_id, number, attempt, flag, payload, late, details or b"")
+                    things[kind][run_id].append(outcome)
+                case "task":
+                    things["open"][run_id].append(number)
+                case "timer":
+                    things[kind][run_id].append(number)
+                case "child":
+                    things[kind][run_id].append(ChildEnd(child, number, word, payload or b""))
+    mails = {Lease(row[1], row[2]): _mail(row, things) for row in leases}
+    return mails, things["open"]
+
+
+def _mail(row: Row, things: dict[str, dict[UUID, list[Any]]]) -> Mail:
+    run_id, word, is_cancelled, moment, span = row[1], row[5], row[6], row[10], row[11]
+    signals, outcomes, timers, children = [tuple(things[kind].get(run_id, ())) for kind in _ORDERS]
+    cancel = CancelNote(moment, span, word) if is_cancelled else None
+    return Mail(run_id, signals, outcomes, timers, children, cancel)

@@ -1,0 +1,63 @@
+"""What a port asks of the database in one transaction and one round trip: statements, and what their rows mean.
+
+The same request is made by who waits for the answer (`Session.together`) and by who does not (``posting.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from continuum.model.run import LIVE_STATES
+from continuum.ports.journal import Lease, Mail, RunCommit
+from continuum.postgres.arrays import texts, uuids
+from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
+from continuum.postgres.mail import held_by, mails_of
+from continuum.postgres.notices import ended_payloads
+from continuum.postgres.session import Parameters, Row
+
+T = TypeVar("T")
+Step = tuple[str, Parameters]
+
+
+class Request(NamedTuple, Generic[T]):
+    """``read`` makes the answer of the rows of each statement."""
+
+    steps: list[Step]
+    read: Callable[[list[list[Row]]], T]
+
+
+def commit_request(steps: Sequence[RunCommit], announce: bool) -> Request[set[UUID]] | None:
+    """Return how to write these steps, which are in the order of their run ids; None if they concern other runs."""
+    run_ids = {step.run_id for step in steps}
+    assert len(run_ids) == len(steps), "a batch has one step per run"
+    plain = all(map(is_plain, steps))
+    ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
+    if (ended or not plain) and any(map(is_familial, steps)):
+        return None
+    work: list[Step] = [("commit_events", events_of(steps)) if plain else ("commit", rows_of(steps))]
+    if ended:
+        work.append(("clear_ended", {"runs": uuids(ended)}))
+        if announce:
+            work.append(("notify_ended", {"payloads": texts(ended_payloads(ended))}))
+    return Request(work, lambda answers: run_ids.difference(row[0] for row in answers[0]))
+
+
+def in_lock_order(steps: Sequence[RunCommit]) -> list[RunCommit]:
+    """Return the steps in the order of ids in the database, in which their runs are locked."""
+    return sorted(steps, key=_id_of)
+
+
+def _id_of(step: RunCommit) -> int:
+    return step.run_id.int  # integers compare several times faster than UUIDs
+
+
+def mail_request(leases: Sequence[Lease]) -> Request[list[Mail]]:
+    """Return how to read the mail of the leases that hold."""
+
+    def read(answers: list[list[Row]]) -> list[Mail]:
+        mails, _ = mails_of(answers[0])
+        return [mails[lease] for lease in leases if lease in mails]
+
+    return Request([("mail", held_by(leases))], read)
