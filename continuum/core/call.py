@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from continuum.core.commands.activity import given, schedule
 from continuum.core.commands.child import run_child
 from continuum.core.cursor import NOT_GIVEN
-from continuum.core.loop import current_machine
+from continuum.core.loop import current_machine, running
 from continuum.core.options import ActivityOptions, checked_options
 from continuum.core.site import Place, place_of_caller, site_of, user_place
 from continuum.errors import ConfigurationError
@@ -163,11 +163,12 @@ class ActivityCall(Call[R_co]):
         Raises:
             PayloadError: one of them cannot be encoded.
         """
-        return payload.encode_arguments(self.args, self.kwargs, path=self.target.name)
+        return payload.encode_arguments(self.args, self.kwargs, self.target.name)
 
     def __await__(self) -> Generator[Any, Any, R_co]:
         self._used = True
-        machine = current_machine(self.target.name)
+        loop = running.loop
+        machine = current_machine(self.target.name) if loop is None else loop.machine
         if machine.cursor.replaying:
             value = given(machine, self)
             if value is not NOT_GIVEN:

@@ -10,6 +10,7 @@ Patches stand outside the rule: the code may ask for them in any order, so the w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NoReturn, Protocol, TypeVar
 
@@ -31,6 +32,7 @@ from continuum.model.events import (
 
 _PATCHED = KIND_OF[Patched]
 _PATCH = bytes([_PATCHED])
+_PAIRS = re.compile(b"(?:%s)++" % re.escape(PAIR), re.DOTALL)
 _NOTHING = recorded_of(())
 NOT_GIVEN: object = object()
 
@@ -57,6 +59,8 @@ class Cursor:
     __slots__ = (
         "_end",
         "_has_patches",
+        "_pairs_from",
+        "_pairs_to",
         "_patched",
         "_recorded",
         "_taken",
@@ -79,6 +83,7 @@ class Cursor:
         self.patches: dict[str, bool] | None = None
         self._recorded = _NOTHING
         self._end = 0  # how many events are recorded
+        self._pairs_from = self._pairs_to = 0  # where there are pairs and nothing else
         self._patched: dict[str, int] | None = None  # recorded patches that nobody asked for yet, by position
         self._has_patches = False
         self.new: list[EventBody] | None = None
@@ -113,13 +118,23 @@ class Cursor:
         such an ``ActivityScheduled`` begins. This is the short way of a replay, for what most of a long history is:
         what is not just that goes the long way, which knows all cases and has the words for those that are wrong.
         """
-        recorded, seq = self._recorded, self.seq
-        if seq >= self._end or self._has_patches or self.closed or self.drift is not None:
+        seq = self.seq
+        if seq >= self._pairs_to and not self._meets_pairs():
             return False
-        entry = recorded.entries[seq]
+        if (seq - self._pairs_from) & 1 or self.closed or self.drift is not None:
+            return False
+        entry = self._recorded.entries[seq]
         if type(entry) is Pair:
-            return recorded.targets[entry.target][0] == activity
-        return entry is not None and recorded.kinds.startswith(PAIR, seq) and entry.payload.startswith(begins)
+            return self._recorded.targets[entry.target][0] == activity
+        return entry is not None and entry.payload.startswith(begins)
+
+    def _meets_pairs(self) -> bool:
+        """Find how far there are pairs from here on: asked once for all of them, because most come in long rows."""
+        kinds, seq = self._recorded.kinds, self.seq
+        pairs = _PAIRS.match(kinds, seq) if not self._has_patches and kinds.startswith(PAIR, seq) else None
+        if pairs is not None:
+            self._pairs_from, self._pairs_to = pairs.span()
+        return pairs is not None
 
     def given(self, check: Callable[[], object] | None) -> object:
         """Step over the activity and the result that the walk `meets`; return the result, or `NOT_GIVEN` if it is that
@@ -140,7 +155,7 @@ class Cursor:
         self.seq = seq + 2
         self.at = max(self.at, entry.at)
         value = entry.value
-        return payload.decode(value, path="result") if type(value) is bytes else value
+        return payload.decode(value, "result") if type(value) is bytes else value
 
     def expected(self) -> EventBody | None:
         """The event that a command issued now must match, None on new ground; a run that is dropped, or continued as
@@ -186,12 +201,14 @@ class Cursor:
         """The command is the recorded one."""
         self.seq += 1
 
-    def append(self, body: EventBody) -> None:
-        """Record what is new."""
+    def append(self, body: EventBody) -> int:
+        """Record what is new; return its number."""
         self.seq += 1
         if self.new is None:
-            self.new = []
-        self.new.append(body)
+            self.new = [body]
+        else:
+            self.new.append(body)
+        return self.seq
 
     def answer(self, kind: type[A]) -> A | None:
         """Step onto the next recorded event if it is a ``kind`` that answers the command just accepted."""
@@ -228,7 +245,7 @@ class Cursor:
         """
         for position in (self._patched or {}).values():
             raise self._drift(position, None, "the workflow does not ask for this patch any more")
-        self._recorded, self._end, self._patched = _NOTHING, 0, None
+        self._recorded, self._end, self._pairs_to, self._patched = _NOTHING, 0, 0, None
         self.replaying = self._has_patches = False
 
     def drifted(self, commanded: str, site: str) -> NoReturn:
@@ -252,8 +269,8 @@ class Cursor:
 
     def take(self) -> tuple[int, list[EventRow]]:
         """Return the seq before the new events, and these as rows; and forget them."""
-        base = self._taken
-        rows = to_rows(base, self.new or [])
-        self._taken = base + len(rows)
-        self.new = None
-        return base, rows
+        base, new = self._taken, self.new
+        if new is None:
+            return base, []
+        self._taken, self.new = base + len(new), None
+        return base, to_rows(base, new)

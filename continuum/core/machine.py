@@ -172,6 +172,13 @@ class Machine:
         entry = self.pending.get(seq)
         return (entry.call, entry.attempt) if isinstance(entry, PendingActivity) else None
 
+    def awaiting(self, seq: int, attempt: int) -> PendingActivity | None:
+        """What a run that has not ended keeps of this attempt; None if it waits for another, or for none."""
+        entry = self.pending.get(seq)
+        if isinstance(entry, PendingActivity) and entry.attempt == attempt:
+            return None if self._task.done() or self.leaving is not None else entry
+        return None
+
     def idempotency_key(self, seq: int) -> str | None:
         """The key under which the result of this activity is kept for other runs (A10)."""
         entry = self.pending.get(seq)
@@ -206,17 +213,19 @@ class Machine:
         return self._arrive(SignalReceived(name, signal_id, value, self.cursor.at, seq))
 
     def complete(self, seq: int, attempt: int, value: bytes, at: int) -> bool:
-        entry = self._awaiting(seq, attempt)
+        entry = self.awaiting(seq, attempt)
         if entry is None:
             return False
-        body = entry.completion(seq, value, self.cursor.see(at))
-        self.cursor.append(body)
-        entry.arrive(self, seq, body)
-        self._drain()
+        self.give(entry, seq, value, at)
         return True
 
+    def give(self, entry: PendingActivity, seq: int, value: bytes, at: int) -> None:
+        """`complete` what is `awaiting` its value."""
+        entry.completed(self, seq, value, self.cursor.see(at))
+        self._drain()
+
     def fail(self, seq: int, attempt: int, failure: Failure, timed_out: bool, at: int) -> bool:
-        entry = self._awaiting(seq, attempt)
+        entry = self.awaiting(seq, attempt)
         if entry is None:
             return False
         self.cursor.see(at)
@@ -225,7 +234,7 @@ class Machine:
     def retry(self, seq: int, attempt: int, failure: Failure, delay_s: float, heartbeat: bytes = b"") -> bool:
         """``attempt`` failed, and the next one may start ``delay_s`` later. The code does not see it.
         ``heartbeat``: the details that ``attempt`` has sent last."""
-        entry = self._awaiting(seq, attempt)
+        entry = self.awaiting(seq, attempt)
         if entry is None:
             return False
         entry.next_attempt(attempt + 1, delay_s, self.crew.text, heartbeat)
@@ -340,12 +349,6 @@ class Machine:
             if type(entry) is PendingChild and entry.attached:
                 del self.pending[seq]
                 entry.withdrawn(self, seq)
-
-    def _awaiting(self, seq: int, attempt: int) -> PendingActivity | None:
-        entry = self.pending.get(seq)
-        if isinstance(entry, PendingActivity) and entry.attempt == attempt:
-            return None if self._task.done() or self.leaving is not None else entry
-        return None
 
 
 async def _failing(error: BaseException) -> object:

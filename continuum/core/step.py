@@ -83,7 +83,6 @@ class Outputs(msgspec.Struct):
     children_cancelled: Sequence[int] = _NOTHING
     successor: RunSeed | None = None
 
-    @property
     def is_plain(self) -> bool:
         """True if it lets attempts out, and nothing else."""
         return not (

@@ -12,7 +12,7 @@ every key: what is said of an older attempt than the row's is not heard (A7).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from continuum.memory.database import Database, Transaction
@@ -24,6 +24,7 @@ from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
     SET_ASIDE,
     SUSPECTED,
+    WANTED_S,
     Asked,
     Beat,
     ClaimedTask,
@@ -79,7 +80,7 @@ class MemoryDispatch:
         with self._database.transaction("retire") as transaction:
             for owner in owners:
                 transaction.tables.owners.pop(owner, None)
-            transaction.notify(Notice("due"))
+            transaction.notify(Notice("left"))
 
     def begin_life(self) -> Life:
         with self._database.transaction("begin_life") as transaction:
@@ -143,12 +144,15 @@ class MemoryDispatch:
             tables = transaction.tables
             if not tables.is_live(owner):
                 return []
-            due = [
-                (at, run.id) for run in tables.live.values() if (at := tables.claimable_at(run)) is not None
-            ]
-            oldest_first = sorted(
-                [entry for entry in due if entry[0] <= transaction.now] + _wanted(tables, owner)
-            )
+            oldest_first = sorted(_due(tables, tables.live.values()) + _wanted(tables, owner))
+            return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
+
+    def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
+        with self._database.transaction("claim_due") as transaction:
+            tables = transaction.tables
+            if not tables.is_live(owner):
+                return []
+            oldest_first = sorted(_due(tables, [run for run in tables.live.values() if run.owner is None]))
             return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
 
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
@@ -259,7 +263,7 @@ class MemoryDispatch:
             runs = [at for run in live if (at := tables.claimable_at(run)) is not None]
             cancels = [overdue_at(run.cancel) for run in live if run.cancel is not None]
             return Due(
-                _wait_s(tables, runs + [tables.now] * wanted),
+                _wait_s(tables, runs + [tables.now + WANTED_S] * wanted),
                 _wait_s(tables, [task.due_at for _, task in _queued(tables, queues)]),
                 _wait_s(tables, [_alone_at(tables, run, owners) for run in live if run.suspect == "alone"]),
                 _wait_s(tables, [at + CANCEL_MARGIN_S for at in cancels]),
@@ -309,8 +313,14 @@ def _retire(transaction: Transaction, owners: Sequence[str]) -> list[str]:
     for owner in owners:
         del transaction.tables.owners[owner]
     if owners:
-        transaction.notify(Notice("due"))
+        transaction.notify(Notice("left"))
     return sorted(owners)
+
+
+def _due(tables: Tables, runs: Iterable[RunRecord]) -> list[tuple[float, UUID]]:
+    """Those of these runs that anybody may claim now."""
+    since = [(at, run.id) for run in runs if (at := tables.claimable_at(run)) is not None]
+    return [entry for entry in since if entry[0] <= tables.now]
 
 
 def _wanted(tables: Tables, owner: str) -> list[tuple[float, UUID]]:

@@ -72,7 +72,7 @@ def encode(value: object, *, limit_bytes: int = LIMIT_BYTES, path: str = "value"
     return data
 
 
-def encode_arguments(args: tuple[object, ...], kwargs: Mapping[str, object], *, path: str) -> bytes:
+def encode_arguments(args: tuple[object, ...], kwargs: Mapping[str, object], path: str) -> bytes:
     """The payload of a call's arguments, ``[args, kwargs]``.
 
     Raises:
@@ -94,7 +94,7 @@ def _plainly(value: object, limit_bytes: int) -> bytes | None:
     return data if len(data) <= limit_bytes else None
 
 
-def decode(data: bytes, *, path: str = "value") -> object:
+def decode(data: bytes, path: str = "value") -> object:
     """The value of a payload, in plain types: records come as dicts, enum members as their values.
 
     Raises:

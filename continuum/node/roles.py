@@ -87,8 +87,9 @@ def run_engine(child: Child) -> int:
     WorkflowLoop.record = child.record
     wake = Wake()
     alone = child.ports.name == LONE_ENGINE
-    site = child.site
-    posters = [open_poster(site.url, site.config.schema, child.application_name) for _ in range(POSTERS)]
+    posters = [
+        open_poster(child.site.url, child.site.config.schema, child.application_name) for _ in range(POSTERS)
+    ]
     lanes = ThreadOffload(partial(_desk, child), wake)
     with closing(PostingOffload(lanes, posters, wake)) as offload:
         limits, loaded = limits_of_environment(alone=alone), registry.versions()

@@ -21,6 +21,7 @@ SET_ASIDE = (
     "code of this run was running each time (a crash, out of memory, or a step that does not end), last in {owner}, "
     "whose log says more; it is not resumed any more. Mend the cause, then `continuum run resume {run}`, or cancel it"
 )
+WANTED_S = 5.0  # in which a run that waits for code is tried again by who seems to have it
 CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end the run by itself
 
 
@@ -184,6 +185,10 @@ class Dispatch(Protocol):
         Runs of dead owners count as due. Rows locked by others are skipped. Committed asynchronously: a claim lost
         in a database crash is a claim that never was. Nothing is claimed for an owner that is not live itself.
         """
+        ...
+
+    def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
+        """The same, quicker, for what a notice ``due`` tells of: runs that nobody holds and that wait for no code."""
         ...
 
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:

@@ -19,7 +19,7 @@ Every method may raise ``JournalError``: then nothing is known about what happen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
@@ -231,7 +231,7 @@ class Journal(Protocol):
 
     def commit(
         self, batch: Sequence[RunCommit], announce: bool = False, told: Told | None = None
-    ) -> set[UUID]:
+    ) -> Set[UUID]:
         """Write the steps of ``batch``, each in one transaction; return the runs for which it was done.
 
         Steps share a transaction, but for those that continue a run with children, or cancel children: an error may

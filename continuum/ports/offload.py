@@ -6,7 +6,7 @@ lane starts in order; ``COMMIT`` has two threads, so two of its calls may run si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from enum import Enum
 from typing import Protocol
 from uuid import UUID
@@ -66,7 +66,7 @@ class CommitWork(msgspec.Struct, frozen=True):
     announce: bool = False
     told: Told | None = None
 
-    def __call__(self, desk: Desk) -> set[UUID]:
+    def __call__(self, desk: Desk) -> Set[UUID]:
         return desk.journal.commit(self.batch, self.announce, self.told)
 
 

@@ -94,12 +94,12 @@ def adapt(context: AdaptContext) -> None:
 
 
 def uuids(values: Sequence[UUID]) -> UuidArray:
-    return _uuids([_UUID_SIZE + value.bytes for value in values], len(values))
+    return _uuids([_UUID_SIZE + value.int.to_bytes(16, "big") for value in values], len(values))
 
 
 def uuids_repeated(values: Sequence[UUID], counts: Sequence[int]) -> tuple[UuidArray, UuidArray]:
     """Return the array of the values, and the one that has each of them so many times in a row."""
-    items = [_UUID_SIZE + value.bytes for value in values]
+    items = [_UUID_SIZE + value.int.to_bytes(16, "big") for value in values]
     repeated = [item * count for item, count in zip(items, counts, strict=True)]
     return _uuids(items, len(items)), _uuids(repeated, sum(counts))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -12,6 +13,7 @@ from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
     SET_ASIDE,
     SUSPECTED,
+    WANTED_S,
     Asked,
     Beat,
     ClaimedTask,
@@ -105,6 +107,11 @@ class PostgresDispatch:
         self._skip_tokens()
         return _claimed(self._session.rows("claim", {"owner": owner, "limit": limit}))
 
+    def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
+        self._skip_tokens()
+        rows = self._session.rows("claim_due", {"owner": owner, "limit": limit})
+        return _claimed(sorted(rows, key=_since))
+
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
         parameters = {
             "runs": uuids([death.run_id for death in deaths]),
@@ -174,7 +181,12 @@ class PostgresDispatch:
         ensure_partitions(self._session)
 
     def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
-        parameters = {"queues": texts(queues), "owners": texts(owners), "margin_s": CANCEL_MARGIN_S}
+        parameters = {
+            "queues": texts(queues),
+            "owners": texts(owners),
+            "margin_s": CANCEL_MARGIN_S,
+            "wanted_s": WANTED_S,
+        }
         (row,) = self._session.rows("next_due", parameters)
         return Due(*row)
 
@@ -183,6 +195,10 @@ class PostgresDispatch:
         if self._skipped_on != connection:
             self._session.rows("skip_tokens", {})
             self._skipped_on = connection
+
+
+def _since(row: Row) -> tuple[datetime, UUID]:
+    return (row[12], row[0])
 
 
 def _claimed(rows: Sequence[Row]) -> list[ClaimedRun]:

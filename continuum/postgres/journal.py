@@ -9,7 +9,7 @@ a batch, ``clear_ended`` follows in the same transaction and round trip.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from contextlib import suppress
 from typing import TypeVar
 from uuid import UUID
@@ -85,7 +85,7 @@ class PostgresJournal:
 
     def commit(
         self, batch: Sequence[RunCommit], announce: bool = False, told: Told | None = None
-    ) -> set[UUID]:
+    ) -> Set[UUID]:
         if not batch:
             return set()
         steps = in_lock_order(batch)

@@ -5,7 +5,7 @@ The same request is made by who waits for the answer (`Session.together`) and by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
@@ -28,10 +28,30 @@ class Request(NamedTuple, Generic[T]):
     read: Callable[[list[list[Row]]], T]
 
 
-def commit_request(steps: Sequence[RunCommit], announce: bool) -> Request[set[UUID]] | None:
+class Written(Set[UUID]):
+    """The runs of a batch but for the ``refused`` ones. That there are none of these is seen without a set of all
+    ids: to hash one is a call of Python."""
+
+    def __init__(self, steps: Sequence[RunCommit], refused: Set[UUID]) -> None:
+        self._steps, self._refused = steps, refused
+
+    @classmethod
+    def _from_iterable(cls, run_ids: Iterable[UUID]) -> Set[UUID]:  # type: ignore[override]
+        return frozenset(run_ids)
+
+    def __len__(self) -> int:
+        return len(self._steps) - len(self._refused)
+
+    def __iter__(self) -> Iterator[UUID]:
+        return (step.run_id for step in self._steps if step.run_id not in self._refused)
+
+    def __contains__(self, run_id: object) -> bool:
+        return run_id not in self._refused and any(step.run_id == run_id for step in self._steps)
+
+
+def commit_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID]] | None:
     """Return how to write these steps, which are in the order of their run ids; None if they concern other runs."""
-    run_ids = {step.run_id for step in steps}
-    assert len(run_ids) == len(steps), "a batch has one step per run"
+    assert len({step.run_id.int for step in steps}) == len(steps), "a batch has one step per run"
     plain = all(map(is_plain, steps))
     ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
     if (ended or not plain) and any(map(is_familial, steps)):
@@ -41,7 +61,7 @@ def commit_request(steps: Sequence[RunCommit], announce: bool) -> Request[set[UU
         work.append(("clear_ended", {"runs": uuids(ended)}))
         if announce:
             work.append(("notify_ended", {"payloads": texts(ended_payloads(ended))}))
-    return Request(work, lambda answers: run_ids.difference(row[0] for row in answers[0]))
+    return Request(work, lambda answers: Written(steps, {row[0] for row in answers[0]}))
 
 
 def in_lock_order(steps: Sequence[RunCommit]) -> list[RunCommit]:

@@ -68,14 +68,13 @@ class Attempts:
 
     # -- out
 
-    def let_out(self, run: LiveRun, dispatch: Dispatch) -> None:
+    def let_out(self, run: LiveRun, dispatch: Dispatch, now: float) -> None:
         """The attempt is durable: it may run, after its back-off."""
         if dispatch.delay_s > 0:
             self._count += 1
-            due = self._ports.clock.monotonic() + dispatch.delay_s
-            heapq.heappush(self._delayed, (due, self._count, run, dispatch))
+            heapq.heappush(self._delayed, (now + dispatch.delay_s, self._count, run, dispatch))
         elif dispatch.idempotency_key is None:
-            self._place(run, dispatch)
+            self.placement.add(execute_of(run, dispatch), dispatch.call.policy.queue, now)
         else:
             self._begin(run, dispatch)
 
@@ -116,10 +115,10 @@ class Attempts:
                 self._touch(run)
             else:
                 self._begin(run, dispatch)
-        for waiting in self.placement.place(now):
-            execute, current = waiting.execute, self._runs.get(waiting.execute.run)
+        for spilled in self.placement.place(now):
+            execute, current = spilled.execute, self._runs.get(spilled.execute.run)
             if current is not None and _waits(current, execute.seq, execute.attempt):
-                current.put_row(execute, waiting.queue, 0.0)
+                current.put_row(execute, spilled.queue, 0.0)
                 self._touch(current)
         self._send()
 
@@ -142,12 +141,22 @@ class Attempts:
 
     # -- back
 
-    def finished(self, worker: Peer, message: Finished) -> None:
-        key = (message.run, message.seq, message.attempt)
+    def finished(self, worker: Peer, message: Finished, at: int) -> None:
+        """An attempt has ended; ``at``: the database's time."""
+        seq = message.seq
+        key = (message.run, seq, message.attempt)
         self.placement.finished(key)
+        if self._asked:
+            self._asked.pop(key, None)  # the worker's answer says that it holds it: that is known, and over
         run = self._runs.get(message.run)
         if run is None:
             self._disowned[worker].append(key)
+            return
+        awaiting = run.machine.awaiting(seq, message.attempt) if message.ok else None
+        if awaiting is not None and awaiting.key is None and not run.rows and not run.beats:
+            run.machine.give(awaiting, seq, message.payload, at)  # as nearly always; below are all cases
+            run.hold(key, worker)
+            self._changed(run)
         elif key not in run.unsettled:
             if message.ok and self._keeps(run, message):
                 self._keep(run, outcome_of(message), worker)
@@ -221,10 +230,7 @@ class Attempts:
 
     def settle(self, run: LiveRun, keys: Iterable[Key]) -> None:
         """These results are committed."""
-        for key in keys:
-            worker = run.settle(key)
-            if worker is not None:
-                self._settled[worker].append(key)
+        run.settle(keys, self._settled)
 
     def outcome(self, run: LiveRun, outcome: TaskOutcome) -> None:
         """A result that came by the database; its row has done its duty whether the run still waits for it or not."""
@@ -344,7 +350,7 @@ class Attempts:
         if run is None or not _waits(run, key[1], key[2]):
             return
         if attempt.crew == self._crew.text:
-            self.let_out(run, attempt.dispatch)
+            self.let_out(run, attempt.dispatch, self._ports.clock.monotonic())
         else:
             self._lost(key)
 

@@ -6,7 +6,7 @@ nobody. No timer decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from uuid import UUID
 
 from continuum.ports.dispatch import Told
@@ -14,20 +14,22 @@ from continuum.ports.offload import CommitWork, Lane
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
+from continuum.wire.messages import Key
 
 GROUPS_MAX = 2
 GROUP_RUNS_MAX = 500
+_NONE: Sequence[Key] = ()
 ANNOUNCED_MAX = 8  # a group as small as this tells the waiting clients itself, if no other is under way
 
 
 class Commits:
-    """``settle(flight, written)`` is called for every run of a finished group; ``broken(run, error)`` for one whose
-    step cannot even be told, which must not stop the others."""
+    """``settle(flights, written)`` is called for every finished group, with the runs whose part was written;
+    ``broken(run, error)`` for one whose step cannot even be told, which must not stop the others."""
 
     def __init__(
         self,
         asking: Asking,
-        settle: Callable[[Flight, bool], None],
+        settle: Callable[[Sequence[Flight], Set[UUID]], None],
         broken: Callable[[LiveRun, Exception], None],
         outgoing: Outgoing,
     ) -> None:
@@ -48,12 +50,16 @@ class Commits:
 
     def touch(self, run: LiveRun) -> None:
         """The run may have changed: it goes with the next group, after the one that it is in."""
-        if not run.committing and run.dirty:
+        if run.committing:
+            run.again = True
+        elif run.dirty:
             self._dirty[run.id] = run
 
     def changed(self, run: LiveRun) -> None:
         """As `touch`, of a run that certainly has changed."""
-        if not run.committing:
+        if run.committing:
+            run.again = True
+        else:
             self._dirty[run.id] = run
 
     def forget(self, run: LiveRun) -> None:
@@ -79,8 +85,8 @@ class Commits:
             except Exception as error:  # noqa: BLE001 - user code may have made anything of it
                 self._broken(run, error)
                 continue
-            run.committing = True
-            flights.append(Flight(run, commit, step, list(run.unsettled)))
+            run.committing, run.again = True, False
+            flights.append(Flight(run, commit, step, list(run.unsettled) if run.unsettled else _NONE))
         if not flights:
             return
         batch = [flight.commit for flight in flights]
@@ -96,13 +102,10 @@ class Commits:
             lambda written: self._done(flights, written, told),
         )
 
-    def _done(self, flights: list[Flight], written: set[UUID], told: Told | None) -> None:
+    def _done(self, flights: list[Flight], written: Set[UUID], told: Told | None) -> None:
         if told is not None:
             self._outgoing.tell(told)
         self._groups -= 1
         self.commits += 1
         self.steps += len(flights)
-        all_written, settle = len(written) == len(flights), self._settle
-        for flight in flights:
-            flight.run.committing = False
-            settle(flight, all_written or flight.commit.run_id in written)
+        self._settle(flights, written)

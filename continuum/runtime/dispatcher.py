@@ -2,10 +2,11 @@
 
 ::
 
-    Look, notice ──────────────────┐    ┌─ look for runs ── claim ──► Assign to an engine, by free capacity
-    poll_s over ──┐                ├────┴─ look for tasks ─ claim_tasks ──► Execute to a worker, by credit
-    after a look ─┴─► next_due ────┤
-                                   └────── suspects, lost tasks, overdue cancels
+    notice "due" ──────► look for new runs ─ claim_due ─┐
+    Look ──────────────────────────┐                    ├──► Assign to an engine, by free capacity
+    poll_s over ──┐                ├─ look for all runs ─ claim ─┘
+    after a look ─┴─► next_due ────┼─ look for tasks ─ claim_tasks ──► Execute to a worker, by credit (runtime/tasks)
+                                   └─ suspects, lost tasks, overdue cancels
 
 A look is served in the tick that brings it; when looks come faster than the database answers, one claim serves
 many of them. Nothing is claimed without capacity, and nothing depends on a message: a look that is lost is made up
@@ -26,6 +27,7 @@ from uuid import UUID
 
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import Dispatch, Woken
+from continuum.ports.journal import ClaimedRun
 from continuum.ports.mailbox import Mailbox, Notice
 from continuum.runtime.claimers import Claimers
 from continuum.runtime.neighbours import DISPATCHER, Neighbours
@@ -104,6 +106,9 @@ class Dispatcher:
         self._dead: list[str] = []  # owners to retire
         self._mail: list[Woken] = []  # to announce to other nodes
         self._look_runs = self._look_tasks = True
+        self._look_new = (
+            False  # for runs that nobody holds: what most looks find, and what somebody waits for
+        )
         self._look_at = math.inf
         self._due_at = now + poll_s
         self._due_asked_at = -math.inf
@@ -135,12 +140,16 @@ class Dispatcher:
     def notice(self, notices: Sequence[Notice]) -> None:
         """Take what the database notified: the quickest way to something new, which may be lost as any other."""
         for notice in notices:
-            self._look_runs |= notice.kind == "due"
+            self._look_new |= notice.kind == "due"
+            self._look_runs |= notice.kind == "left"
             self._look_tasks |= notice.kind == "task"
+            if notice.kind == "alone":
+                self._due_at = self._clock.monotonic()
 
     def reconnected(self) -> None:
         """The connection that listens is new: look for what was notified while there was none."""
         self._look_runs = self._look_tasks = True
+        self._due_at = self._clock.monotonic()
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         handlers = self._handlers
@@ -235,7 +244,7 @@ class Dispatcher:
             return True
         if self._draining:
             return False
-        return (self._look_runs and bool(self._free_engines())) or (
+        return ((self._look_runs or self._look_new) and bool(self._free_engines())) or (
             self._look_tasks and self._tasks.credit > 0
         )
 
@@ -305,16 +314,18 @@ class Dispatcher:
         if now >= self._look_at:
             self._look_runs = self._look_tasks = True
             self._look_at = math.inf
-        if now >= self._due_at:
+        for_runs = (self._look_runs or self._look_new) and bool(self._free_engines())
+        if now >= self._due_at and not for_runs:  # otherwise asked in the next tick, about what is left then
             self._ask_due(now)
         looked = False
-        if self._look_runs and self._free_engines():
+        if for_runs:
             looked = True
-            self._look_runs = self._claim_runs()
-        if self._look_tasks and (credit := self._tasks.credit):
+            more = self._claim_runs(self._dispatch.claim if self._look_runs else self._dispatch.claim_due)
+            self._look_runs, self._look_new = self._look_runs and more, more
+        if self._look_tasks and self._tasks.credit:
             looked = True
-            self._look_tasks = self._tasks.claim()
-            if self._tasks.credit < credit:
+            claimed, self._look_tasks = self._tasks.claim()
+            if claimed:
                 self._look_min_s = LOOK_MIN_S
         if looked:  # asked in the next tick: what was claimed leaves first
             self._due_at = min(self._due_at, max(now, self._due_asked_at + DUE_S))
@@ -329,14 +340,17 @@ class Dispatcher:
         waits = [due.run_in_s] if self._free_engines() else []
         waits += [due.task_in_s] if self._tasks.credit else []
         wait_s = min((wait_s for wait_s in waits if wait_s is not None), default=math.inf)
-        self._look_at = now + max(wait_s, self._look_min_s)
         if wait_s <= 0:
+            self._look_at = min(self._look_at, now + self._look_min_s)
             self._look_min_s = min(2 * self._look_min_s, self._poll_s)
+        elif wait_s < math.inf:
+            self._look_min_s = LOOK_MIN_S
+            self._look_at = min(self._look_at, now + max(wait_s, LOOK_MIN_S))
         self._due_asked_at, self._due_at = now, now + self._poll_s
         if due.suspect_in_s is not None and due.suspect_in_s > 0:
             self._due_at = min(self._due_at, now + due.suspect_in_s)
 
-    def _claim_runs(self) -> bool:
+    def _claim_runs(self, claim: Callable[[str, int], list[ClaimedRun]]) -> bool:
         """Claim runs for the engines, the freest first; return True if there may be more.
 
         An engine's share of a claim is its share of what is free in the whole group, so that nodes that look at the
@@ -346,7 +360,7 @@ class Dispatcher:
         full = False
         for peer, engine in engines:
             limit = min(engine.free, max(CLAIM_MIN, CLAIM_MAX * engine.free // total))
-            runs = self._dispatch.claim(engine.owner, limit)
+            runs = claim(engine.owner, limit)
             if runs:
                 engine.free -= len(runs)
                 self._look_min_s = LOOK_MIN_S

@@ -14,17 +14,18 @@ the journal decides in every case. The engine never writes for a run that it doe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from typing import Any
+from uuid import UUID
 
 from continuum.core.definitions import Workflow
 from continuum.core.recorded import recorded_of
-from continuum.core.step import Crew, Dispatch
+from continuum.core.step import Crew
 from continuum.errors import JournalError, ReplayDriftError
 from continuum.model.ids import Owner
 from continuum.model.run import LIVE_STATES
-from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release, RunCommit
-from continuum.ports.offload import Completion, Lane, Offload
+from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release
+from continuum.ports.offload import Completion, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
 from continuum.runtime.code import DRIFT_S, Code
@@ -80,22 +81,22 @@ class Engine:
         self._crew = Crew(ports.crew)
         self._asking = Asking(offload, ports.clock)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
-        self._scan = LeaseScan(self._asking, str(owner), self._scanned)
-        self._ownership = Ownership(owner, "", self._asking, ports.clock, self._scan.look, loaded)
+        self._loading = Loading(self._asking, self._loaded)
+        look_for_leases = LeaseScan(self._asking, str(owner), self._runs, self._loading).look
+        self._ownership = Ownership(owner, "", self._asking, ports.clock, look_for_leases, loaded)
         self._outgoing = Outgoing(ports)
         self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
         room, now_us = lambda: self._commits.room, self._ownership.now_us
-        self._firing = Firing(self._runs, room, now_us, self._touch)
-        self._loading = Loading(self._asking, self._loaded)
-        self._reading = Reading(self._asking, self._read)
+        self._firing = Firing(self._runs, room, now_us, self._touch, self._missed)
+        self._reading = Reading(self._asking, self._runs, self._read)
         self._results = Results(self._asking)
         look = self._reading.want
         self._attempts = Attempts(ports, self._runs, self._crew, self._commits, now_us, self._results, look)
         self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
-        self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
-        self._draining = self._retired = self._asked_to_retire = False
+        self._kin = Kin(self._loading, self._reading, self._outgoing)
+        self._draining = False
         self._releasing = Releasing(
             self._asking,
             ports.clock,
@@ -106,11 +107,10 @@ class Engine:
             self._outgoing.runs_due,
         )
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
-            Finished: self._on_finished,
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
             TimersFired: lambda _, message: self._firing.add(message.timers),
-            Wake: self._on_wake,
+            Wake: lambda _, message: self._reading.wake_all(message.runs),
             WorkerReady: self._on_worker,
             Recovered: self._on_recovered,
             Members: lambda _, message: self._outgoing.neighbours.members(message),
@@ -123,9 +123,11 @@ class Engine:
         self._ownership.begin()
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
-        handlers = self._handlers
+        handlers, now_us = self._handlers, self._ownership.now_us()
         for message in messages:
-            if (handler := handlers.get(type(message))) is not None:
+            if type(message) is Finished:
+                self._on_finished(sender, message, now_us)
+            elif (handler := handlers.get(type(message))) is not None:
                 handler(sender, message)
 
     def complete(self, completion: Completion) -> None:
@@ -159,7 +161,8 @@ class Engine:
         self._strays.tick()
         if self._draining:
             self._releasing.give_back_idle()
-            self._retire()
+            if self._loading.idle and self._commits.idle:
+                self._releasing.retire(self._ownership.owner)
         self._commits.tick()
         self._releasing.tick()
         self._outgoing.tick(self._load, self._free)
@@ -180,7 +183,7 @@ class Engine:
 
     @property
     def drained(self) -> bool:
-        return self._retired
+        return self._releasing.retired
 
     @property
     def lost(self) -> bool:
@@ -218,7 +221,7 @@ class Engine:
                 self._drop(current)
             self._start(loaded.run, loaded)
         for worker, message in self._held.pop(run_id, ()):
-            self._on_finished(worker, message)
+            self._on_finished(worker, message, self._ownership.now_us())
 
     def _start(self, claimed: ClaimedRun, loaded: LoadedRun | None) -> None:
         code = self.code.of(claimed)
@@ -239,10 +242,13 @@ class Engine:
             return
         self.code.found(run.id)
         self._runs[run.id] = run
-        if loaded is not None:
+        self._reading.begun(run)
+        if loaded is None:
+            self._snapshots.follow(run, 0)
+        else:
             run.read = True
             run.stand_in_rows(loaded.open_tasks)
-            run.snapshot_seq = loaded.snapshot.upto_seq if loaded.snapshot is not None else 0
+            self._snapshots.follow(run, loaded.snapshot.upto_seq if loaded.snapshot is not None else 0)
             recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= len(history)]
             deliver(run, loaded.mail, self._attempts, self._ownership.now_us())
             self._attempts.recover(run, recorded)
@@ -254,17 +260,15 @@ class Engine:
 
     # -- arrivals
 
-    def _on_finished(self, worker: Peer, message: Finished) -> None:
+    def _on_finished(self, worker: Peer, message: Finished, at: int) -> None:
         if message.run not in self._runs and message.run in self._loading:
             self._held.setdefault(message.run, []).append((worker, message))
         else:
-            self._attempts.finished(worker, message)
+            self._attempts.finished(worker, message, at)
 
-    def _on_wake(self, _: Peer, message: Wake) -> None:
-        for run_id in message.runs:
-            run = self._runs.get(run_id)
-            if run is not None and not run.evicting:
-                self._reading.want(run)
+    def _missed(self, run_id: bytes, seq: int) -> None:
+        if not self._reading.wake(run_id):
+            self._outgoing.timer_missed(run_id, seq)
 
     def _on_worker(self, worker: Peer, message: WorkerReady) -> None:
         if self._outgoing.neighbours.alive.get(worker.name, worker.incarnation) == worker.incarnation:
@@ -286,20 +290,31 @@ class Engine:
             self._drop(run)
 
     def _touch(self, run: LiveRun) -> None:
-        run.touched_at = self._clock.monotonic()
         self._commits.touch(run)
+        self._waits(run, self._clock.monotonic())
+
+    def _waits(self, run: LiveRun, now: float) -> None:
+        run.touched_at = now
         if not run.read and run.machine.inbox.awaited:
             run.read = True
             self._reading.want(run)
 
     # -- after a commit
 
-    def _settle(self, flight: Flight, written: bool) -> None:
+    def _settle(self, flights: Sequence[Flight], written: Set[UUID]) -> None:
+        now = self._clock.monotonic()
+        some = None if len(written) == len(flights) else set(written)
+        for flight in flights:
+            flight.run.committing = False
+            if some is None or flight.commit.run_id in some:
+                self._committed(flight, now)
+            else:
+                self._kin.refused(flight.commit)
+                self._not_written(flight.run)
+
+    def _committed(self, flight: Flight, now: float) -> None:
+        """What the commit made durable may be seen outside now (R8)."""
         run, commit, out = flight.run, flight.commit, flight.step.out
-        if not written:
-            self._kin.refused(commit)
-            self._not_written(run)
-            return
         ended = commit.state not in LIVE_STATES
         if ended or commit.children_started:
             self._kin.committed(run, commit)
@@ -314,20 +329,20 @@ class Engine:
                 self._outgoing.ended(run.id)
             self._forget(run)
             return
-        self._let_out(run, commit, out.dispatches)
-        self._snapshots.consider(run, commit.base_seq + len(commit.events))
-        if self._limits.always_replay and not run.dirty and not run.unsettled:
-            self._reload(run)
-        else:
-            self._touch(run)
-
-    def _let_out(self, run: LiveRun, commit: RunCommit, dispatches: Sequence[Dispatch]) -> None:
-        """What the commit made durable may be seen outside now (R8)."""
-        for dispatch in dispatches:
+        for dispatch in out.dispatches:
             if dispatch.seq in run.machine.pending:
-                self._attempts.let_out(run, dispatch)
+                self._attempts.let_out(run, dispatch, now)
         if commit.timers_set or commit.tasks_set:
             self._outgoing.set_by(commit, self._ownership.now_us())
+        seq = commit.base_seq + len(commit.events)
+        if seq >= run.snapshot_at:
+            self._snapshots.make(run, seq)
+        if self._limits.always_replay and not run.dirty and not run.unsettled:
+            self._reload(run)
+            return
+        if run.again:
+            self._commits.touch(run)
+        self._waits(run, now)
 
     def _broken(self, run: LiveRun, error: Exception) -> None:
         """What the run did cannot be written: park it, with the reason, and let its neighbours go on."""
@@ -365,33 +380,16 @@ class Engine:
         else:
             self._attempts.placement.forget(run.id)
 
-    # -- the end
-
-    def _retire(self) -> None:
-        """Draining: when nothing is left, say that this owner is gone."""
-        idle = self._loading.idle and self._commits.idle and self._releasing.idle
-        if not self._runs and idle and not self._asked_to_retire:
-            self._asked_to_retire = True
-            owners = [self._ownership.owner]
-            self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.retire(owners), self._on_retired)
-
-    def _on_retired(self, _: object) -> None:
-        self._retired = True
+    # -- what the others plan with
 
     @property
     def _free(self) -> int:
         return 0 if self._draining else max(self._limits.runs_max - len(self._runs), 0)
 
     def _load(self) -> EngineReady | None:
-        """What the others plan with; None while this engine is not registered."""
+        """None while this engine is not registered."""
         if not self._ownership.live:
             return None
         parked = sum(run.machine.parked for run in self._runs.values())
         counts = self._commits.commits, self._commits.steps
         return EngineReady(self._ownership.owner, self._free, len(self._runs), parked, *counts)
-
-    def _scanned(self, leases: list[Lease]) -> None:
-        for lease in leases:
-            run_id = lease.run_id.bytes
-            if run_id not in self._runs and run_id not in self._loading:
-                self._loading.want(lease)

@@ -5,7 +5,8 @@ Thousands of them wait for days. So what few runs have at a time is made when th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
 from sys import intern
 
 import msgspec
@@ -18,22 +19,23 @@ from continuum.wire.messages import Execute, Key
 from continuum.wire.post import Peer
 
 LONG_DELAY_S = 5.0  # a back-off beyond it is a row, that any node's worker may take
-_NO_RESULTS: Mapping[Key, Peer] = {}
-_NO_SEQS: Set[int] = frozenset()
+# Shared by all runs that have none, and never changed.
+_NO_RESULTS: dict[Key, Peer] = {}
+_NO_SEQS: set[int] = set()
 
 
 class LiveRun:
     """``unsettled``: results consumed in memory, whose workers keep them until the commit. ``rows``: seqs of attempts
     that stand in task rows, ``unwritten`` those of them that a commit has yet to write. ``read``: its mail was read
-    since it is here. ``snapshot_seq``: where the last snapshot ends, or was to end. ``touched_at``: when something last
+    since it is here. ``snapshot_at``: the event at which the next snapshot is due. ``again``: it may have changed since
+    the commit that is under way was made. ``touched_at``: when something last
     happened to it, by the monotonic clock. ``beats``: the details that its attempts have said last. ``stamp``: the
     version to write into the run's row with the next commit, if it is another than the row has."""
 
     __slots__ = (
-        "_rows",
         "_rows_cleared",
         "_rows_set",
-        "_unsettled",
+        "again",
         "beats",
         "committing",
         "evicting",
@@ -41,9 +43,11 @@ class LiveRun:
         "lease",
         "machine",
         "read",
-        "snapshot_seq",
+        "rows",
+        "snapshot_at",
         "stamp",
         "touched_at",
+        "unsettled",
     )
 
     def __init__(self, claimed: ClaimedRun, workflow: Workflow[..., object], crew: Crew) -> None:
@@ -51,15 +55,15 @@ class LiveRun:
         self.lease = Lease(claimed.run_id, claimed.token)
         self.machine = Machine(identity_of(claimed), workflow, claimed.args, crew)
         self.stamp: str | None = None
-        self.committing = False
+        self.committing = self.again = False
         self.evicting = False
         self.read = False
-        self._unsettled: dict[Key, Peer] | None = None
+        self.unsettled = _NO_RESULTS
         self.beats: dict[tuple[int, int], bytes] | None = None  # (seq, attempt): few runs have any
-        self._rows: set[int] | None = None
+        self.rows = _NO_SEQS
         self._rows_set: dict[int, TaskRow] | None = None
         self._rows_cleared: list[int] | None = None
-        self.snapshot_seq = 0
+        self.snapshot_at = math.inf
         self.touched_at = 0.0
 
     @property
@@ -71,27 +75,23 @@ class LiveRun:
             or self.stamp is not None
         )
 
-    @property
-    def unsettled(self) -> Mapping[Key, Peer]:
-        return _NO_RESULTS if self._unsettled is None else self._unsettled
-
     def hold(self, key: Key, worker: Peer) -> None:
         """The worker keeps this result until it is settled."""
-        if self._unsettled is None:
-            self._unsettled = {}
-        self._unsettled[key] = worker
+        if self.unsettled is _NO_RESULTS:
+            self.unsettled = {key: worker}
+        else:
+            self.unsettled[key] = worker
 
-    def settle(self, key: Key) -> Peer | None:
-        """The result is committed; return the worker that kept it."""
-        if self._unsettled is None:
-            return None
-        worker = self._unsettled.pop(key, None)
-        self._unsettled = self._unsettled or None
-        return worker
-
-    @property
-    def rows(self) -> Set[int]:
-        return _NO_SEQS if self._rows is None else self._rows
+    def settle(self, keys: Iterable[Key], told: Mapping[Peer, list[Key]]) -> None:
+        """These results are committed; add each to what its worker is ``told``."""
+        unsettled = self.unsettled
+        if unsettled is not _NO_RESULTS:
+            for key in keys:
+                worker = unsettled.pop(key, None)
+                if worker is not None:
+                    told[worker].append(key)
+            if not unsettled:
+                self.unsettled = _NO_RESULTS
 
     @property
     def unwritten(self) -> Set[int]:
@@ -99,13 +99,12 @@ class LiveRun:
 
     def stand_in_rows(self, seqs: Iterable[int]) -> None:
         """These attempts stand in task rows already."""
-        self._rows = (self._rows or set()).union(seqs) or None
+        self.rows = self.rows | set(seqs) or _NO_SEQS
 
     def clear_row(self, seq: int) -> None:
         """The task row of this attempt has done its duty; it goes with the next commit."""
-        if self._rows is not None:
-            self._rows.discard(seq)
-            self._rows = self._rows or None
+        self.rows.discard(seq)
+        self.rows = self.rows or _NO_SEQS
         if self._rows_set is None or self._rows_set.pop(seq, None) is None:
             self._rows_cleared = self._rows_cleared or []
             self._rows_cleared.append(seq)
@@ -119,7 +118,12 @@ class LiveRun:
             if spill or dispatch.delay_s > LONG_DELAY_S:
                 self._to_rows(step, spill)
                 break
-        if step.out.is_plain and self.stamp is None and self._rows_set is None and self._rows_cleared is None:
+        if (
+            self.stamp is None
+            and self._rows_set is None
+            and self._rows_cleared is None
+            and step.out.is_plain()
+        ):
             return self._plain(step), step
         commit = RunCommit(
             run_id=self.lease.run_id,
@@ -172,8 +176,9 @@ class LiveRun:
 
     def put_row(self, execute: Execute, queue: str, delay_s: float) -> None:
         """The attempt goes into a task row with the next commit: it waits long, or travels."""
-        self._rows = self._rows or set()
-        self._rows.add(execute.seq)
+        if self.rows is _NO_SEQS:
+            self.rows = set()
+        self.rows.add(execute.seq)
         self._rows_set = self._rows_set or {}
         self._rows_set[execute.seq] = TaskRow(
             seq=execute.seq,
@@ -196,7 +201,7 @@ class Flight(msgspec.Struct):
     run: LiveRun
     commit: RunCommit
     step: Step
-    settled: list[Key]
+    settled: Sequence[Key]
     announced: bool = False
 
 

@@ -18,7 +18,7 @@ RELEASES_MAX = 1000
 
 class Releasing:
     """``gone(run)`` is called for each of the engine's ``runs`` whose lease was given back, and ``told()`` after each
-    batch. One batch is under way at a time."""
+    batch. One batch is under way at a time. ``retired``: the database knows that this owner is gone."""
 
     def __init__(
         self,
@@ -33,12 +33,8 @@ class Releasing:
         self._asking, self._clock, self._limits = asking, clock, limits
         self._runs, self._attempts, self._gone, self._told = runs, attempts, gone, told
         self._waiting: list[Release] = []
-        self._busy = False
+        self._busy = self._retiring = self.retired = False
         self._evict_at = clock.monotonic() + EVICT_S
-
-    @property
-    def idle(self) -> bool:
-        return not self._waiting and not self._busy
 
     def add(self, release: Release) -> None:
         """Give back a run that never was among the engine's runs, or is not any more."""
@@ -49,6 +45,12 @@ class Releasing:
         for run in list(self._runs.values()):
             if self._is_idle(run):
                 self._give_back(run, None if run.machine.parked or run.rows else 0.0)
+
+    def retire(self, owner: str) -> None:
+        """Draining, and nothing else is under way: when all runs are given back, say that this owner is gone."""
+        if not (self._runs or self._waiting or self._busy or self._retiring):
+            self._retiring = True
+            self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.retire([owner]), self._on_retired)
 
     def tick(self) -> None:
         self._evict()
@@ -95,3 +97,6 @@ class Releasing:
             if run is not None and run.lease.token == release.token:
                 self._gone(run)
         self._told()
+
+    def _on_retired(self, _: object) -> None:
+        self.retired = True

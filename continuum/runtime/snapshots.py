@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from continuum.core.recorded import Recorded, recorded_of
 from continuum.core.snapshot import FORMAT, compact, expand
 from continuum.errors import JournalError
@@ -34,25 +36,29 @@ def history_of(loaded: LoadedRun, version_hash: str) -> Recorded | None:
 
 
 class Snapshots:
-    """``every``: events between two snapshots for workflows that say nothing, None for none (P1)."""
+    """``every``: events between two snapshots for workflows that say nothing, None for none (P1). A run's next one is
+    made when its journal reaches ``run.snapshot_at``."""
 
     def __init__(self, asking: Asking, every: int | None) -> None:
         self._asking, self._every = asking, every
 
-    def consider(self, run: LiveRun, seq: int) -> None:
-        """The run's journal reaches to ``seq`` now."""
+    def follow(self, run: LiveRun, seq: int) -> None:
+        """The run's last snapshot ends at ``seq``; 0 for none."""
         every = run.machine.workflow.snapshot_every or self._every
-        if every is not None and seq - run.snapshot_seq >= every:
-            run.snapshot_seq = seq
-            lease, version_hash = run.lease, run.machine.workflow.version_hash
+        run.snapshot_at = math.inf if every is None else seq + every
 
-            def make(desk: Desk) -> None:
-                history = _whole_history(desk, lease, version_hash)
-                if history:
-                    snapshot = Snapshot(len(history), FORMAT, version_hash, compact(history))
-                    desk.journal.save_snapshot(lease, snapshot)
+    def make(self, run: LiveRun, seq: int) -> None:
+        """The run's journal, of which all up to ``seq`` is written, is to have a snapshot."""
+        self.follow(run, seq)
+        lease, version_hash = run.lease, run.machine.workflow.version_hash
 
-            self._asking.try_once(Lane.READ, make, self._failed)
+        def make(desk: Desk) -> None:
+            history = _whole_history(desk, lease, version_hash)
+            if history:
+                snapshot = Snapshot(len(history), FORMAT, version_hash, compact(history))
+                desk.journal.save_snapshot(lease, snapshot)
+
+        self._asking.try_once(Lane.READ, make, self._failed)
 
     def _failed(self, error: JournalError) -> None:
         log.warning("a snapshot could not be made: %s; the run does not need it", error)

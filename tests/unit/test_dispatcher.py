@@ -11,10 +11,10 @@ from continuum.errors import JournalError
 from continuum.memory.database import Database
 from continuum.memory.dispatch import MemoryDispatch
 from continuum.model.ids import Owner
-from continuum.ports.dispatch import CANCEL_MARGIN_S
+from continuum.ports.dispatch import CANCEL_MARGIN_S, WANTED_S
 from continuum.ports.journal import Lease, Release
 from continuum.ports.mailbox import Notice
-from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, Dispatcher
+from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, DUE_S, LOOK_MIN_S, Dispatcher
 from continuum.wire.messages import (
     Assign,
     EngineReady,
@@ -131,6 +131,37 @@ def test_a_notice_of_a_task_is_no_reason_to_look_for_runs(scene: Scene) -> None:
     assert assigned(engine) == []
 
 
+def test_a_notice_of_new_runs_brings_these_alone_and_the_others_follow(scene: Scene) -> None:
+    scene.stage.insert()
+    elsewhere = scene.stage.owner(node="elsewhere")
+    (left,) = scene.stage.claim(elsewhere)
+    engine = scene.engine()
+    scene.store.dispatch.retire([elsewhere])
+    (_, new) = scene.stage.insert(2)  # the first is the one that was left
+    scene.notice("due")
+    assert assigned(engine) == [new]
+    scene.stage.advance(DUE_S + LOOK_MIN_S)
+    assert assigned(engine) == [left.run_id]
+
+
+def test_a_notice_of_runs_that_were_left_brings_all_runs(scene: Scene) -> None:
+    scene.stage.insert()
+    elsewhere = scene.stage.owner(node="elsewhere")
+    (left,) = scene.stage.claim(elsewhere)
+    engine = scene.engine()
+    scene.store.dispatch.retire([elsewhere])
+    (_, new) = scene.stage.insert(2)
+    scene.notice("due", "left")
+    assert sorted(assigned(engine)) == sorted([left.run_id, new])
+
+
+def test_a_crowd_of_new_runs_is_claimed_to_the_last(scene: Scene) -> None:
+    engine = scene.engine(free=CLAIM_MAX * 2 + 1)
+    runs = scene.stage.insert(CLAIM_MAX * 2 + 1)
+    scene.notice("due")
+    assert sorted(assigned(engine)) == sorted(runs)
+
+
 @pytest.mark.rule("B6")
 def test_what_was_notified_while_nobody_listened_is_found_when_the_connection_is_back(scene: Scene) -> None:
     worker = scene.worker()
@@ -178,7 +209,7 @@ def test_a_run_that_waits_for_code_which_an_engine_here_has_is_found_by_the_poll
     scene.stage.advance(10)
     assert assigned(engine) == []
     scene.store.dispatch.register(scene.stage.owner(), NODE, "", 1e6, [("w", "")])
-    scene.stage.advance(6)
+    scene.stage.advance(5 + WANTED_S + 1)
     assert assigned(engine) == [run]
 
 

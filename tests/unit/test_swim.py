@@ -455,6 +455,24 @@ def test_leaving_is_said_and_is_no_death() -> None:
     assert news(gossip(node, about("me", Status.DEAD, "a", epoch=10), now=5.0)) == []
 
 
+def test_a_node_has_left_when_its_goodbye_was_said_as_often_as_any_rumor() -> None:
+    node, said = swim("a"), 0
+    assert not node.has_left
+    said += len(sends(node.leave(1.0), Gossip))
+    now = 1.0
+    while not node.has_left:
+        said += len(sends(node.tick(now), Gossip))
+        now += LOCAL.gossip_s
+    assert said == LOCAL.retransmits(2)
+
+
+def test_a_node_without_others_has_left_at_once() -> None:
+    node = swim()
+    assert not node.has_left
+    node.leave(1.0)
+    assert node.has_left
+
+
 def test_a_full_state_that_is_large_comes_in_parts_of_which_the_last_asks_for_an_answer() -> None:
     node = swim()
     large = {"x": b"x" * 60_000}

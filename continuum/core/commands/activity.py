@@ -6,12 +6,15 @@ from asyncio import Future
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from continuum.core.cursor import NOT_GIVEN
 from continuum.core.failure import activity_error
 from continuum.core.options import checked_name
 from continuum.core.pending import CommandFuture, Restore, command_future, settle
 from continuum.core.site import place_text
 from continuum.core.step import Dispatch, more
+from continuum.model import payload
 from continuum.model.events import (
     ActivityCompleted,
     ActivityFailed,
@@ -32,17 +35,18 @@ SHORT_TEXT = 10_000  # characters: whatever they are, far below the limit of a p
 Steps = Generator[Any, Any, Any]
 
 
-class PendingActivity:
-    """An attempt that the code waits for."""
+class PendingActivity(msgspec.Struct, eq=False):
+    """An attempt that the code waits for. ``last_heartbeat``: the details of the attempt before, empty if it sent
+    none."""
 
-    __slots__ = ("args", "attempt", "call", "crew", "delay_s", "future", "key", "last_heartbeat")
-
-    def __init__(
-        self, call: ActivityCall[Any], args: bytes, key: str | None, future: CommandFuture, crew: str
-    ) -> None:
-        self.call, self.args, self.key, self.future, self.crew = call, args, key, future, crew
-        self.attempt, self.delay_s = 1, 0.0
-        self.last_heartbeat = b""  # the details of the attempt before, empty if it sent none
+    call: ActivityCall[Any]
+    args: bytes
+    key: str | None
+    future: CommandFuture
+    crew: str
+    attempt: int = 1
+    delay_s: float = 0.0
+    last_heartbeat: bytes = b""
 
     def next_attempt(self, attempt: int, delay_s: float, crew: str, last_heartbeat: bytes) -> None:
         self.attempt, self.delay_s, self.crew = attempt, delay_s, crew
@@ -53,9 +57,10 @@ class PendingActivity:
             seq, self.attempt, self.call, self.args, self.key, self.delay_s, self.last_heartbeat or None
         )
 
-    def completion(self, seq: int, value: bytes, at: int) -> EventBody:
-        """Return the arrival of a value."""
-        return ActivityCompleted(seq, value, at)
+    def completed(self, machine: Machine, seq: int, value: bytes, at: int) -> None:
+        """A value has come: record it, and let the code see it."""
+        machine.cursor.append(ActivityCompleted(seq, value, at))
+        self._give(machine, seq, value)
 
     def final_failure(self, seq: int, failure: Failure, timed_out: bool, at: int) -> EventBody:
         """Return the arrival of the failure after which no attempt follows."""
@@ -63,8 +68,7 @@ class PendingActivity:
 
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
         if type(body) is ActivityCompleted:
-            del machine.pending[seq]
-            settle(self.future, _restoring(machine, seq, self.call), body.value, "result")
+            self._give(machine, seq, body.value)
         elif isinstance(body, ActivityFailed):
             del machine.pending[seq]
             self.future.set_exception(activity_error(body.failure, body.attempts, body.timed_out))
@@ -77,6 +81,19 @@ class PendingActivity:
     def withdrawn(self, machine: Machine, seq: int) -> None:
         machine.out.abandoned = more(machine.out.abandoned, (seq, self.attempt))
         machine.out.dispatches = [d for d in machine.out.dispatches if d.seq != seq]
+
+    def _give(self, machine: Machine, seq: int, value: bytes) -> None:
+        """As `settle`, for less where the value needs no restoring."""
+        del machine.pending[seq]
+        call = self.call
+        try:
+            result = payload.decode(value, "result")
+            if call.compensation is not None or type(result) is not call.target.signature.plain_result:
+                result = _restoring(machine, seq, call)(result)
+        except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
 
 
 def given(machine: Machine, call: ActivityCall[Any]) -> object:
@@ -115,10 +132,10 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Steps:
 
 def _begin(machine: Machine, call: ActivityCall[Any], args: bytes) -> Future[Any]:
     key = None if call.policy.idempotency_key is None else idempotency_key(call)
-    cursor, crew = machine.cursor, machine.crew.text
-    cursor.append(ActivityScheduled(call.target.name, args, place_text(call.place), crew))
-    machine.out.dispatches.append(Dispatch(cursor.seq, 1, call, args, key))
-    return _pend(machine, call, args, key, crew).future
+    crew = machine.crew.text
+    seq = machine.cursor.append(ActivityScheduled(call.target.name, args, place_text(call.place), crew))
+    machine.out.dispatches.append(Dispatch(seq, 1, call, args, key))
+    return _pend(machine, seq, call, args, key, crew)
 
 
 def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivityScheduled) -> Steps:
@@ -129,15 +146,15 @@ def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivitySched
     if answer is not None:
         future = machine.loop.create_future()
         return settle(future, _restoring(machine, seq, call), answer.value, "result").__await__()
-    return _pend(machine, call, recorded.args, idempotency_key(call), recorded.crew).future.__await__()
+    return _pend(machine, seq, call, recorded.args, idempotency_key(call), recorded.crew).__await__()
 
 
 def _pend(
-    machine: Machine, call: ActivityCall[Any], args: bytes, key: str | None, crew: str
-) -> PendingActivity:
-    seq = machine.cursor.seq
-    entry = machine.pending[seq] = PendingActivity(call, args, key, command_future(machine, seq), crew)
-    return entry
+    machine: Machine, seq: int, call: ActivityCall[Any], args: bytes, key: str | None, crew: str
+) -> Future[Any]:
+    future = command_future(machine, seq)
+    machine.pending[seq] = PendingActivity(call, args, key, future, crew)
+    return future
 
 
 def _restoring(machine: Machine, seq: int, call: ActivityCall[Any]) -> Restore:

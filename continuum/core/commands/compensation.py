@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class PendingCompensation(PendingActivity):
     """An attempt to undo something; its future says only that it is over, one way or the other."""
 
-    __slots__ = ()
-
-    def completion(self, seq: int, value: bytes, at: int) -> EventBody:
-        return CompensationCompleted(seq, value, at)
+    def completed(self, machine: Machine, seq: int, value: bytes, at: int) -> None:
+        body = CompensationCompleted(seq, value, at)
+        machine.cursor.append(body)
+        self.arrive(machine, seq, body)
 
     def final_failure(self, seq: int, failure: Failure, timed_out: bool, at: int) -> EventBody:
         return CompensationFailed(seq, failure, self.attempt, at, timed_out)

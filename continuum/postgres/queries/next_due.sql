@@ -1,4 +1,6 @@
 -- Say what there is to do: when the next run, task of these queues and suspect can be claimed and a cancel is overdue, in seconds, and whether tasks are lost. Locks: none. Index: continuum_runs_due, continuum_runs_leased, continuum_runs_parked, continuum_activity_tasks_queued, continuum_runs_cancels, continuum_activity_tasks_running.
+-- A run that waits for code which one of the owners says to have may be one that this code could not take: wanted_s keeps
+-- it from being tried at once, again and again.
 with able as materialized (
     select loaded from continuum_owners where owner = any(%(owners)b::text[]) and expires_at > now()
 ),
@@ -23,7 +25,7 @@ select
             limit 1
         ),
         (
-            select 0::float8
+            select %(wanted_s)b::float8
             from continuum_runs as run
             where run.parked_for = any(array(select unnest(loaded) from able))
               and run.parked_until > now()

@@ -167,7 +167,7 @@ class Scene:
         """Commit as an engine does, which knows which runs have a parent."""
         for each in steps:
             each.is_child = each.run_id not in self.roots
-        return self.journal.commit(steps)
+        return set(self.journal.commit(steps))
 
     def end(self, lease: Lease, state: RunState = "completed") -> None:
         assert self.commit(step(lease, len(self.seqs(lease.run_id)), state=state))
