@@ -5,6 +5,8 @@
 BIN := .venv/bin
 STAMP := .venv/.complete
 ARGS ?=
+# Without compiled files every process that a test or a measurement starts would compile the project again.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
@@ -18,8 +20,9 @@ $(STAMP): requirements.lock pyproject.toml scripts/make-env
 demo: env  ## a node, a small shop, and a kill -9 in the middle of it
 	@$(BIN)/continuum demo $(ARGS)
 
+# Many tests wait for a process or a clock: one worker more than two cores keeps both busy.
 test: env  ## every test; ARGS="-k name" for some of them
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 test-long: env  ## what takes minutes: hosts that are frozen, cut apart and restarted under load
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m long $(ARGS)

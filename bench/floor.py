@@ -106,8 +106,9 @@ def open_floor(url: str) -> Iterator[Floor]:
 
 def _engine(url: str, ready: Any) -> None:
     ours, theirs = socket.socketpair()
-    worker = multiprocessing.get_context("fork").Process(target=_worker, args=(theirs,), daemon=True)
+    worker = multiprocessing.get_context("fork").Process(target=_worker, args=(ours, theirs), daemon=True)
     worker.start()
+    theirs.close()
     work, wakes = _connect(url), _connect(url, "floor_wake")
     ready.send(True)
     while True:
@@ -139,9 +140,10 @@ def _end(work: psycopg.Connection[Any], run_id: uuid.UUID, consume: str | None =
         work.execute(_TELL, [str(run_id)])
 
 
-def _worker(socket: socket.socket) -> None:
-    while data := socket.recv(16):
-        socket.sendall(data)
+def _worker(engine: socket.socket, way: socket.socket) -> None:
+    engine.close()  # so that the way ends when the engine does
+    while data := way.recv(16):
+        way.sendall(data)
 
 
 def _connect(url: str, channel: str | None = None) -> psycopg.Connection[Any]:

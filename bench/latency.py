@@ -7,6 +7,7 @@ import time
 from bench.bed import Bed
 from bench.errors import BenchError
 from bench.figures import Section, curve_of, median_of, percentile
+from bench.floor import open_floor
 from bench.flows import one_step
 from bench.plan import BARS, Plan, Say
 
@@ -15,15 +16,24 @@ RESULT_S = 30.0
 
 def measure(bed: Bed, plan: Plan, say: Say) -> Section:
     """Percentiles of the time of a workflow with one activity."""
-    for number in range(plan.warm_up_latencies):
-        _once(bed, number)
-    rounds = [[_once(bed, number) for number in range(plan.latency_runs)] for _ in range(plan.latency_rounds)]
+    with open_floor(bed.url) as floor:
+        for number in range(plan.warm_up_latencies):
+            _once(bed, number)
+            floor.step()
+        rounds, floors = list[list[float]](), list[list[float]]()
+        for _ in range(plan.latency_rounds):
+            floors.append([floor.step() for _ in range(plan.latency_runs)])
+            rounds.append([_once(bed, number) for number in range(plan.latency_runs)])
     p50 = median_of("p50_ms", [percentile(taken, 50) for taken in rounds], BARS["latency.p50_ms"])
     p99 = median_of("p99_ms", [percentile(taken, 99) for taken in rounds], BARS["latency.p99_ms"])
-    say(f"latency: p50 {p50.value:.2f} ms, p99 {p99.value:.2f} ms")
-    how = f"{plan.latency_rounds} times {plan.latency_runs} workflows of one activity, one after the other"
+    least = median_of("floor_p50_ms", [percentile(taken, 50) for taken in floors])
+    say(f"latency: p50 {p50.value:.2f} ms, p99 {p99.value:.2f} ms; p50 of the floor {least.value:.2f} ms")
+    how = (
+        f"{plan.latency_rounds} times {plan.latency_runs} workflows of one activity, one after the other, in turn with"
+        " the same transactions and processes without the product"
+    )
     every = [taken_ms for taken in rounds for taken_ms in taken]
-    return Section("latency", how, (p50, p99), {"ms": curve_of(every)})
+    return Section("latency", how, (p50, p99, least), {"ms": curve_of(every)})
 
 
 def _once(bed: Bed, number: int) -> float:

@@ -1,7 +1,7 @@
 """Parked runs: what each occupies while it is live, what is left when it was given back, what an idle node does.
 
 A node gets as many engines as hold all of the runs by their default limits. The idle node is one of the usual size on
-the same database, after they were given back.
+the same database, after they were given back; it is looked at alone, and once more beside a second one.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from statistics import median
 
 from psycopg import sql
 
-from bench.bed import Bed
-from bench.cpu import memory_bytes, of_node
+from bench.bed import ENGINES, WORKERS, Bed
+from bench.cpu import memory_bytes
 from bench.crowd import PARKED, drive
 from bench.errors import BenchError
 from bench.figures import Figure, Section, median_of
 from bench.fill import settle
 from bench.flows import noop, waits_signal
+from bench.idle import neighbour, watch
 from bench.plan import BARS, Plan, Say
 from continuum.runtime.limits import EngineLimits
 
@@ -28,9 +29,6 @@ GIVEN_BACK_S = 240.0
 LOOK_S = 1.0
 
 _HELD = sql.SQL("select count(*) from {schema}.continuum_runs where lease_owner is not null")
-_TRANSACTIONS = sql.SQL(
-    "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
-)
 
 
 def measure(bed: Bed, plan: Plan, say: Say) -> Section:
@@ -39,23 +37,30 @@ def measure(bed: Bed, plan: Plan, say: Say) -> Section:
     with bed.aside("parked", engines) as full:
         live_kb, held, given_back_kb = _memory(full, plan, say)
         full.stop(graceful=True)
-        full.engines = 1
+        full.engines = ENGINES
         settle(full)
         _ = full.node
         time.sleep(plan.parked_calm_s)  # after its start a node looks around
-        percents, queries_per_s = _idle(full, plan)
+        alone = watch(full, plan)
+        with neighbour(full):
+            time.sleep(plan.parked_calm_s)
+            beside = watch(full, plan, nodes=2)
     say(
-        f"parked: the idle node takes {median(percents):.2f} % of a core and asks {queries_per_s:.2f} queries/s"
+        f"parked: the idle node takes {median(alone.cpu_percents):.2f} % of a core with PostgreSQL, and asks"
+        f" {median(alone.statements_per_s):.2f} queries/s, beside another one {median(beside.statements_per_s):.2f}"
     )
     how = (
-        f"{held:,} runs that wait for a signal, live in {engines} engines; then a node with one engine, idle for"
-        f" {plan.parked_idle_windows} times {plan.parked_idle_s:.0f} s on the same database"
+        f"{held:,} runs that wait for a signal, live in {engines} engines; then a node with {ENGINES} engines and"
+        f" {WORKERS} worker, idle for {plan.parked_idle_windows} times {plan.parked_idle_s:.0f} s on the same database,"
+        " PostgreSQL's processor time counted as its own, and as long beside another node"
     )
     figures = (
         Figure("kb_per_run", live_kb, bar=BARS["parked.kb_per_run"]),
         Figure("given_back_kb_per_run", given_back_kb),
-        median_of("idle_cpu_percent", percents, BARS["parked.idle_cpu_percent"]),
-        Figure("idle_queries_per_s", queries_per_s, bar=BARS["parked.idle_queries_per_s"]),
+        median_of("idle_cpu_percent", alone.cpu_percents, BARS["parked.idle_cpu_percent"]),
+        median_of("idle_queries_per_s", alone.statements_per_s, BARS["parked.idle_queries_per_s"]),
+        median_of("beside_queries_per_s", beside.statements_per_s, BARS["parked.beside_queries_per_s"]),
+        Figure("transactions_per_s", alone.transactions_per_s),
     )
     return Section("parked", how, figures)
 
@@ -83,19 +88,3 @@ def _memory(bed: Bed, plan: Plan, say: Say) -> tuple[float, int, float | None]:
     left_kb = (memory_bytes(engines) - before) / 1024 / held
     say(f"parked: all given back, {left_kb:.2f} KB are left of each")
     return live_kb, held, left_kb
-
-
-def _idle(bed: Bed, plan: Plan) -> tuple[list[float], float]:
-    """Percent of a core that all processes of the node take, window by window; the queries of a second in all of them.
-
-    A backend that rests tells of its last transactions up to ten seconds later, so that a single window says nothing.
-    """
-    percents: list[float] = []
-    asked, began = bed.number(_TRANSACTIONS), time.perf_counter()
-    for _ in range(plan.parked_idle_windows):
-        spent_s, since = of_node(bed), time.perf_counter()
-        time.sleep(plan.parked_idle_s)
-        percents.append((of_node(bed) - spent_s) / (time.perf_counter() - since) * 100)
-    took_s = time.perf_counter() - began
-    own = 1  # the question about them
-    return percents, max(bed.number(_TRANSACTIONS) - asked - own, 0.0) / took_s

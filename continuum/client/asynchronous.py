@@ -195,13 +195,13 @@ class AsyncClient:
     ) -> object:
         refuse_in_workflow("result")
         timeout_s = None if timeout is None else seconds_of(timeout)
-        began_at = monotonic()
+        until = None if timeout_s is None else monotonic() + timeout_s
         await self._perform(self._link.open)
         future = self._waiters.add(run_id)
         try:
             await self._perform(self._waiters.look_first, run_id)
             if not future.done():
-                async with asyncio.timeout(rest_of(timeout_s, began_at)):
+                async with asyncio.timeout(rest_of(until)):
                     await asyncio.wrap_future(future)
             ending = future.result()
         except TimeoutError:

@@ -17,7 +17,7 @@ from continuum.client.operations import Operations
 from continuum.client.pages import Page, page_of, query_of
 from continuum.client.requests import IfExists, RunId, refuse_in_workflow
 from continuum.client.rows import not_ended, outcome_of, run_of
-from continuum.client.waiting import Waiters, rest_of
+from continuum.client.waiting import Waiters
 from continuum.core.call import WorkflowCall
 from continuum.core.definitions import Workflow
 from continuum.core.effects import Signal
@@ -238,15 +238,11 @@ class Client:
     def _result(self, run_id: UUID, workflow: Workflow[..., Any] | None, timeout: Duration | None) -> object:
         refuse_in_workflow("result")
         timeout_s = None if timeout is None else seconds_of(timeout)
-        began_at = monotonic()
+        until = None if timeout_s is None else monotonic() + timeout_s
         self._link.open()
-        future = self._waiters.add(run_id)
         try:
-            self._waiters.look_first(run_id)
-            ending = future.result(rest_of(timeout_s, began_at))
+            ending = self._waiters.end_of(run_id, until)
         except TimeoutError:
             assert timeout_s is not None, "without a timeout the wait ends with an answer"
             raise not_ended(run_id, timeout_s) from None
-        finally:
-            self._waiters.forget(run_id, future)
         return outcome_of(ending, self._operations.workflow_of(run_id, ending, workflow))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from threading import BoundedSemaphore, Event, Lock
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from threading import Condition, Event, Lock, RLock
 from time import monotonic
 from typing import TypeVar
 from uuid import UUID
@@ -25,7 +25,9 @@ from continuum.config import (
     schema_of,
 )
 from continuum.errors import ConfigurationError, ContinuumError, JournalError, SchemaVersionError
+from continuum.ports.catalog import Ending
 from continuum.postgres import Listener, PostgresStore, check, migrate, open_store
+from continuum.postgres.catalog import PostgresCatalog
 
 T = TypeVar("T")
 
@@ -36,7 +38,7 @@ APPLICATION_NAME = "continuum-client"
 
 
 class EndListener:
-    """A connection that hears of the ends of runs. For one thread.
+    """A connection that hears of the ends of runs, and looks at them. For one thread at a time.
 
     Raises:
         JournalError: the database cannot be reached.
@@ -45,20 +47,42 @@ class EndListener:
     def __init__(self, url: str, schema: str) -> None:
         self._listener = Listener(url, schema, ["done"])
         self._listener.reconnect()
+        self._catalog = PostgresCatalog(self._listener.session)
         self._bell, self._button = socket.socketpair()
+        self._bell.setblocking(False)
+        self._button.setblocking(False)
+        self._heard = select.poll()  # not select(), which ends at 1,024 open files
+        self._heard.register(self._listener.fileno(), select.POLLIN)
+        self._heard.register(self._bell, select.POLLIN)
 
-    def wait(self, timeout_s: float) -> list[UUID]:
+    def wait(self, timeout_s: float | None) -> list[UUID]:
         """Return runs that ended, as soon as there is one, or nothing after the time.
 
         Raises:
             JournalError: the connection is lost; who ended meanwhile is not known.
         """
-        _wait_readable(timeout_s, self._listener.fileno(), self._bell.fileno())
-        return [notice.run_id for notice in self._listener.poll() if notice.run_id is not None]
+        notices = self._listener.poll()
+        if not notices:
+            self._listener.fileno()  # raises if the connection is lost
+            self._heard.poll(None if timeout_s is None else timeout_s * 1000)
+            with suppress(BlockingIOError):
+                self._bell.recv(4096)
+            notices = self._listener.poll()
+        return [notice.run_id for notice in notices if notice.run_id is not None]
+
+    def look(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Ending]:
+        """Say where these chains stand, by the connection that heard of them.
+
+        Raises:
+            JournalError: the connection is lost.
+        """
+        self._listener.fileno()
+        return self._catalog.endings(run_ids)
 
     def interrupt(self) -> None:
-        """Let `wait` return at once, now or when it is called next. From any thread; once is enough for good."""
-        self._button.send(b"!")
+        """Let `wait` return at once, now or when it is called next. From any thread."""
+        with suppress(BlockingIOError):  # it is full of them
+            self._button.send(b"!")
 
     def close(self) -> None:
         self._listener.close()
@@ -75,8 +99,9 @@ class Link:
         self._retry_s = retry_s
         self._opening = Lock()
         self._database: Database | None = None
-        self._idle: list[PostgresStore] = []
-        self._slots = BoundedSemaphore(SESSIONS_MAX)
+        self._lending = RLock()
+        self._returned = Condition(self._lending)
+        self._idle: list[PostgresStore] = []  # connected lately: the last ones
         self._closed = Event()
 
     def open(self) -> str:
@@ -87,17 +112,9 @@ class Link:
             SchemaVersionError: its schema is not the one that this code needs.
             EmbeddedPostgresError: the embedded server cannot be started.
         """
-        with self._opening:
-            self.check_open()
-            if self._database is None:
-                database = open_database(self._choice)
-                try:
-                    self._idle.append(_first(database, self.schema))
-                except BaseException:
-                    database.close()
-                    raise
-                self._database = database
-            return self._database.url
+        self.check_open()
+        database = self._database
+        return self._open() if database is None else database.url
 
     def check_open(self) -> None:
         """Raise if the client was closed."""
@@ -111,17 +128,11 @@ class Link:
         Raises:
             JournalError: the database cannot be reached; nothing was sent.
         """
-        url = self.open()
-        with nullcontext() if spare else self._slots:
-            store = self._idle.pop() if self._idle else open_store(url, self.schema, APPLICATION_NAME)
-            try:
-                _connect(store, url)
-                yield store
-            finally:
-                if self._closed.is_set():
-                    store.session.close()
-                else:
-                    self._idle.append(store)
+        store = self._borrow(spare=spare)
+        try:
+            yield store
+        finally:
+            self._give_back(store)
 
     def repeat(self, operation: Callable[[PostgresStore], T], *, safe: bool = True) -> T:
         """Run an operation, again and again while the database is away. One that is not ``safe`` to do twice is
@@ -133,16 +144,19 @@ class Link:
         deadline = monotonic() + self._retry_s
         pause_s = PAUSE_S_MIN
         while True:
-            sent = False
+            store = None
             try:
-                with self.store() as store:
-                    sent = True
-                    return operation(store)
+                store = self._borrow()
+                return operation(store)
             except SchemaVersionError:
                 raise
             except JournalError as error:
+                sent = store is not None
                 if (sent and not safe) or not _is_outage(error) or monotonic() + pause_s > deadline:
                     raise
+            finally:
+                if store is not None:
+                    self._give_back(store)
             self._revive()
             if self._closed.wait(pause_s):
                 raise ContinuumError("the client was closed while the database was away; nothing is known")
@@ -161,11 +175,55 @@ class Link:
         """Close what is not lent; what is follows when it comes back."""
         self._closed.set()
         with self._opening:
-            while self._idle:
-                self._idle.pop().session.close()
+            with self._lending:
+                while self._idle:
+                    self._idle.pop().session.close()
+                self._returned.notify_all()
             if self._database is not None:
                 self._database.close()
                 self._database = None
+
+    def _open(self) -> str:
+        with self._opening:
+            self.check_open()
+            if self._database is None:
+                database = open_database(self._choice)
+                try:
+                    first = _first(database, self.schema)
+                except BaseException:
+                    database.close()
+                    raise
+                others = [
+                    open_store(database.url, self.schema, APPLICATION_NAME) for _ in range(SESSIONS_MAX - 1)
+                ]
+                self._idle = [*others, first]
+                self._database = database
+            return self._database.url
+
+    def _borrow(self, *, spare: bool = False) -> PostgresStore:
+        url = self.open()
+        with self._lending:
+            while not self._idle and not spare:
+                self._returned.wait()
+                self.check_open()
+            store = self._idle.pop() if self._idle else open_store(url, self.schema, APPLICATION_NAME)
+        try:
+            store.session.renew()
+        except BaseException as error:
+            self._give_back(store)
+            cause = error.__cause__
+            if isinstance(error, JournalError) and isinstance(cause, psycopg.OperationalError):
+                raise JournalError("connect", describe_connection_failure(url, cause)) from cause
+            raise
+        return store
+
+    def _give_back(self, store: PostgresStore) -> None:
+        with self._lending:
+            if self._closed.is_set() or len(self._idle) == SESSIONS_MAX:
+                store.session.close()
+            else:
+                self._idle.append(store)
+                self._returned.notify()
 
     def _revive(self) -> None:
         """The embedded server is ours to start again if somebody killed it."""
@@ -189,29 +247,6 @@ def _first(database: Database, schema: str) -> PostgresStore:
     if database.embedded:
         migrate(database.url, schema)
     return store
-
-
-def _connect(store: PostgresStore, url: str) -> None:
-    """Connect if necessary. A server that stopped has said so on the socket: such a connection is made anew before
-    anything is sent through it, which could not be repeated."""
-    try:
-        with store.session.guarded("connect") as connection:
-            if _wait_readable(0, connection.fileno()):
-                store.session.close()
-                store.session.open()
-    except JournalError as error:
-        cause = error.__cause__
-        if isinstance(cause, psycopg.OperationalError):
-            raise JournalError("connect", describe_connection_failure(url, cause)) from cause
-        raise
-
-
-def _wait_readable(timeout_s: float, *descriptors: int) -> bool:
-    """Whether one of them is readable before the time is over. Not select(), which ends at 1,024 open files."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))
 
 
 def _is_outage(error: JournalError) -> bool:

@@ -80,10 +80,10 @@ def seeds_of(
             f"{len(calls):,} runs are too many for one transaction; start at most {START_MANY_MAX:,} at a time"
         )
     namespace = text("namespace", namespace)
-    stored = attributes_json(attributes or {})
+    stored = attributes_json(attributes) if attributes else {}
     delay_s = 0.0 if delay is None else seconds_of(delay)
     seeds = [_seed(call, id, namespace, stored, delay_s) for call, id in zip(calls, chosen, strict=True)]
-    if len({seed.id for seed in seeds}) < len(seeds):
+    if len(seeds) > 1 and len({seed.id for seed in seeds}) < len(seeds):
         raise ConfigurationError("two of the ids are the same; nothing was started")
     return seeds
 
@@ -199,7 +199,7 @@ def if_exists(choice: IfExists) -> IfExists:
 
 def _encoded_arguments(call: WorkflowCall[Any]) -> bytes:
     try:
-        return payload.encode([list(call.args), dict(call.kwargs)], path="")
+        return payload.encode_arguments(call.args, call.kwargs, path="")
     except PayloadError as error:
         # The payload's two halves are the arguments: `[0][1].lines` is `args[1].lines` to whoever made the call.
         place = error.path.replace("[0]", "args", 1) if error.path.startswith("[0]") else error.path
@@ -214,8 +214,16 @@ def text(what: str, value: object) -> str:
         raise ConfigurationError(
             f"{what} has {len(value):,} characters; it needs 1 to {KEY_CHARACTERS_MAX:,}. Nothing was changed"
         )
-    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if "\0" in value or not (value.isascii() or _has_utf8(value)):
         raise ConfigurationError(
             f"{what} {value!r} holds a character that PostgreSQL cannot store; nothing was changed"
         )
     return value
+
+
+def _has_utf8(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # halves of surrogate pairs
+        return False
+    return True

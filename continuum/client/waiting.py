@@ -1,6 +1,6 @@
 """Waiting for the ends of runs: one listener and one look per second, however many wait (W2).
 
-    caller ── add(id) ──► entry    with a future          notification done:<ids> ──► look at those ids ─┐
+    caller ── enter(id) ──► wait    with a future         notification done:<ids> ──► look at those ids ─┐
        │                                                 each second ──► look at all that are waited for ─┤
        └── look_first(id), once, when LISTEN is active                                                   │
     caller ◄── future ◄── ended: the outcome; unknown id: RunNotFoundError ◄──────────────────────────────┘
@@ -8,22 +8,26 @@
 A run ends before LISTEN is active, and the caller's own look sees it, or after, and a notification comes. The
 look per second makes up for whatever is lost: a notification, the listener's connection, the database for a while.
 A run that this client starts while LISTEN is active cannot have ended unheard: nobody needs to look at it first.
-Chains are followed by what a look says: a waiter also listens for the run that its own was continued by (W1).
+
+One thread at a time has the turn to listen. A caller of `end_of` takes it if it is free, and so hears of its own run
+without a change of threads, which takes longer than the look; it answers those who wait beside it, too. Else the
+keeper has it, a thread of ours, as long as anybody waits. The keeper also opens the connection, looks once a second,
+and reads what came while nobody listened, before it piles up in the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from threading import Condition, Event, Thread
+from threading import Condition, Event, RLock, Thread
 from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
+from continuum.client.waits import Waits
 from continuum.errors import ContinuumError, RunNotFoundError
-from continuum.model.run import LIVE_STATES
 from continuum.ports.catalog import Ending
 
 SCAN_INTERVAL_S = 1.0
@@ -40,48 +44,61 @@ class Look(Protocol):
 
 
 class Notices(Protocol):
-    """An open LISTEN."""
+    """An open LISTEN. For one thread at a time. Raises ``JournalError`` when its connection is lost."""
 
-    def wait(self, timeout_s: float) -> Sequence[UUID]:
-        """Return runs that ended, as soon as there is one, or nothing after the time.
+    def wait(self, timeout_s: float | None) -> Sequence[UUID]:
+        """Return runs that ended, as soon as there is one, or nothing after the time."""
+        ...
 
-        Raises:
-            JournalError: the connection is lost.
-        """
+    def look(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Ending]:
+        """Say where these chains stand."""
         ...
 
     def interrupt(self) -> None:
-        """Let `wait` return at once, from another thread."""
+        """Let `wait` return at once, now or when it is called next. From any thread."""
         ...
 
     def close(self) -> None: ...
 
 
-@dataclass(slots=True)
-class _Entry:
-    """Who waits for a run, and the last run of its chain as far as is known."""
-
-    last: UUID
-    futures: set[Future[Ending]] = field(default_factory=set)
-
-
 class Waiters:
-    """All waits of one client. Thread-safe. The thread starts with the first wait and ends with `close`."""
+    """All waits of one client. Thread-safe. The keeper starts with the first wait and ends with `close`."""
 
     def __init__(self, look: Look, listen: Callable[[], Notices]) -> None:
         self._look = look
         self._listen = listen
-        self._changed = Condition()
-        self._entries: dict[UUID, _Entry] = {}
-        self._followers: dict[UUID, set[UUID]] = {}  # last run of a chain -> the ids that were asked for
-        self._young: dict[
-            UUID, None
-        ] = {}  # started while we listened, oldest first, and not heard to have ended
-        self._listening = False
-        self._tried = False  # whether LISTEN is active, or could not be made so
-        self._thread: Thread | None = None
+        self._lock = RLock()
+        self._changed = Condition(self._lock)
+        self._waits = Waits()
+        self._young: dict[UUID, None] = {}  # started under our ears and not heard to have ended, oldest first
         self._notices: Notices | None = None
+        self._tried = False  # whether LISTEN is active, or could not be made so
+        self._taken = False  # the turn
+        self._awaited: Future[Ending] | None = None  # by the caller that has the turn
+        self._keeper: Thread | None = None
         self._closing = Event()
+
+    def end_of(self, run_id: UUID, until: float | None) -> Ending:
+        """Wait in this thread for the end of the run's chain, to a monotonic time or for ever.
+
+        Raises:
+            TimeoutError: it has not ended in time.
+            RunNotFoundError: there is no such run.
+            ContinuumError: the client is closed, or was closed meanwhile.
+        """
+        future = self._enter(run_id)
+        try:
+            self.look_first(run_id)
+            notices = self._take_turn(future)
+            if notices is not None:
+                try:
+                    self._hear(notices, future, until)
+                finally:
+                    self._leave_turn()
+            return future.result(rest_of(until))
+        except BaseException:
+            self.forget(run_id, future)
+            raise
 
     def add(self, run_id: UUID) -> Future[Ending]:
         """Return a future of the end of the run's chain. Call `look_first` next, and `forget` in the end.
@@ -89,18 +106,15 @@ class Waiters:
         Raises:
             ContinuumError: the client is closed.
         """
-        future: Future[Ending] = Future()
-        with self._changed:
-            self._begin()
-            entry = self._entries.setdefault(run_id, _Entry(run_id))
-            entry.futures.add(future)
-            self._followers.setdefault(entry.last, set()).add(run_id)
+        future = self._enter(run_id)
+        with self._lock:
+            self._changed.notify_all()  # the keeper, because this caller will not listen
         return future
 
     def expect(self, run_ids: Iterable[UUID]) -> None:
         """Say, before they are inserted, that these runs will be new: their ids were made just now."""
-        with self._changed:
-            if self._listening:
+        with self._lock:
+            if self._notices is not None:
                 self._young.update(dict.fromkeys(run_ids))
                 for run_id in list(islice(self._young, max(0, len(self._young) - YOUNG_MAX))):
                     del self._young[run_id]
@@ -108,105 +122,157 @@ class Waiters:
     def look_first(self, run_id: UUID) -> None:
         """Answer those who wait for this run at once, if it has ended or does not exist. Blocks for one query, the
         first time also until LISTEN is active; and not at all for a run whose end we are sure to hear."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._tried, LISTEN_WAIT_S_MAX)
+        with self._lock:
+            if not self._tried:
+                self._changed.wait_for(lambda: self._tried, LISTEN_WAIT_S_MAX)
             if run_id in self._young:
                 return
-        self._look_at([run_id], spare=False)
+        self._look_aside([run_id], spare=False)
 
     def forget(self, run_id: UUID, future: Future[Ending]) -> None:
         """Wait no longer."""
-        with self._changed:
-            entry = self._entries.get(run_id)
-            if entry is not None:
-                entry.futures.discard(future)
-                if not entry.futures:
-                    self._remove(run_id)
+        with self._lock:
+            self._waits.discard(run_id, future)
 
     def close(self) -> None:
-        """End the thread and every wait, each with an error that says so."""
-        with self._changed:
+        """End the keeper and every wait, each with an error that says so."""
+        with self._lock:
             self._closing.set()
+            self._changed.notify_all()
             if self._notices is not None:
                 self._notices.interrupt()
-        if self._thread is not None:
-            self._thread.join(CLOSE_WAIT_S_MAX)
-        with self._changed:
-            futures = [future for entry in self._entries.values() for future in entry.futures]
-            self._entries.clear()
-            self._followers.clear()
+        if self._keeper is not None:
+            self._keeper.join(CLOSE_WAIT_S_MAX)
+        with self._lock:
+            futures = self._waits.clear()
         for future in futures:
             _fail(future, ContinuumError("the client was closed while it waited; the run goes on"))
 
-    def _begin(self) -> None:
-        if self._closing.is_set():
-            raise ContinuumError("this client is closed; make a new one")
-        if self._thread is None:
-            self._thread = Thread(target=self._run, name="continuum-results", daemon=True)
-            self._thread.start()
+    def _enter(self, run_id: UUID) -> Future[Ending]:
+        future: Future[Ending] = Future()
+        with self._lock:
+            if self._closing.is_set():
+                raise ContinuumError("this client is closed; make a new one")
+            if self._keeper is None:
+                self._keeper = Thread(target=self._keep, name="continuum-results", daemon=True)
+                self._keeper.start()
+            self._waits.add(run_id, future)
+        return future
 
-    def _run(self) -> None:
+    def _take_turn(self, future: Future[Ending] | None = None) -> Notices | None:
+        """Return what to listen to, if nobody does; then leave the turn in the end."""
+        with self._lock:
+            if self._taken or self._notices is None:
+                return None
+            self._taken, self._awaited = True, future
+            return self._notices
+
+    def _leave_turn(self) -> None:
+        with self._lock:
+            self._taken, self._awaited = False, None
+            if self._waits or self._notices is None or self._closing.is_set():
+                self._changed.notify_all()
+
+    def _hear(self, notices: Notices, future: Future[Ending], until: float | None) -> None:
+        """Listen, with the turn, until the future is done or its time is over."""
+        while not (future.done() or self._closing.is_set()):
+            rest_s = rest_of(until)
+            if rest_s == 0 or not self._hear_once(notices, rest_s):
+                return
+
+    def _hear_once(self, notices: Notices, timeout_s: float | None) -> bool:
+        """Wait for the next notification, with the turn, and answer whom it concerns; False if they are lost."""
+        try:
+            ended = notices.wait(timeout_s)
+        except ContinuumError:
+            self._lose(notices)
+            return False
+        with self._lock:
+            for run_id in ended:
+                self._young.pop(run_id, None)
+            concerned = self._waits.concerned(ended)
+        self._look_at(concerned, notices.look)
+        return True
+
+    def _keep(self) -> None:
         while not self._closing.is_set():
             try:
                 notices = self._listen()
             except ContinuumError:
-                self._without_listening()
-                continue
-            try:
-                self._listen_on(notices)
-            except ContinuumError:
-                self._without_listening()
-            finally:
-                self._set_notices(None)
-                notices.close()
+                self._set_tried(None)
+            else:
+                self._set_tried(notices)
+                self._scan()  # what ended while nobody listened
+                self._attend(notices)
+                self._retire(notices)
+            self._closing.wait(SCAN_INTERVAL_S)
+            self._scan()
 
-    def _without_listening(self) -> None:
-        """Live from the look per second alone until the listener can be tried again."""
-        self._set_tried()
-        self._closing.wait(SCAN_INTERVAL_S)
-        self._look_at(self._all())
-
-    def _set_notices(self, notices: Notices | None) -> None:
-        with self._changed:
-            self._notices = notices
-            self._listening = False
-            self._young.clear()
-
-    def _listen_on(self, notices: Notices) -> None:
-        self._set_notices(notices)
-        self._look_at(self._all())  # what ended while nobody listened
-        self._set_tried(listening=True)
-        next_scan = monotonic() + SCAN_INTERVAL_S
-        while not self._closing.is_set():
-            ended = notices.wait(max(0.0, next_scan - monotonic()))
-            concerned = self._concerned(ended)
-            if monotonic() >= next_scan:
-                next_scan = monotonic() + SCAN_INTERVAL_S
-                self._look_at(self._all())
-            elif concerned:
-                self._look_at(concerned)
-
-    def _set_tried(self, *, listening: bool = False) -> None:
-        with self._changed:
-            self._tried, self._listening = True, listening
+    def _set_tried(self, notices: Notices | None) -> None:
+        with self._lock:
+            self._notices, self._tried = notices, True
             self._changed.notify_all()
 
-    def _all(self) -> list[UUID]:
-        with self._changed:
-            return list(self._entries)
+    def _attend(self, notices: Notices) -> None:
+        """Do what the keeper does, until the notices are lost."""
+        scan_at = monotonic() + SCAN_INTERVAL_S
+        while self._is_kept(notices):
+            self._rest(notices, scan_at)
+            if self._is_kept(notices) and self._take_turn() is not None:
+                try:
+                    self._hear_once(notices, max(0.0, scan_at - monotonic()) if self._waits else 0.0)
+                finally:
+                    self._leave_turn()
+            if monotonic() >= scan_at:
+                scan_at = monotonic() + SCAN_INTERVAL_S
+                self._scan()
 
-    def _concerned(self, ended: Sequence[UUID]) -> list[UUID]:
-        """The ids asked for whose chain's last run is one of ``ended``."""
-        with self._changed:
-            for run_id in ended:
-                self._young.pop(run_id, None)
-            return [run_id for last in set(ended) for run_id in self._followers.get(last, ())]
+    def _rest(self, notices: Notices, until: float) -> None:
+        """Wait until somebody waits and nobody listens."""
 
-    def _look_at(self, run_ids: Sequence[UUID], *, spare: bool = True) -> None:
+        def wanted() -> bool:
+            return bool(self._waits and not self._taken) or not self._is_kept(notices)
+
+        with self._lock:
+            self._changed.wait_for(wanted, max(0.0, until - monotonic()))
+
+    def _is_kept(self, notices: Notices) -> bool:
+        return self._notices is notices and not self._closing.is_set()
+
+    def _lose(self, notices: Notices) -> None:
+        with self._lock:
+            if self._notices is notices:
+                self._notices = None
+                self._young.clear()
+                self._changed.notify_all()
+
+    def _retire(self, notices: Notices) -> None:
+        """Close them when nobody listens to them any more."""
+        self._lose(notices)
+        with self._lock:
+            notices.interrupt()
+            self._changed.wait_for(lambda: not self._taken)
+        notices.close()
+
+    def _scan(self) -> None:
+        with self._lock:
+            asked = self._waits.asked
+        self._look_aside(asked, spare=True)
+
+    def _look_aside(self, run_ids: Sequence[UUID], *, spare: bool) -> None:
+        """Look at runs without the turn."""
+        self._look_at(run_ids, partial(self._look, spare=spare))
+        with self._lock:
+            if self._notices is not None and self._awaited is not None and self._awaited.done():
+                self._notices.interrupt()  # whoever listens for it need not any more
+
+    def _look_at(
+        self, run_ids: Sequence[UUID], look: Callable[[Sequence[UUID]], Mapping[UUID, Ending]]
+    ) -> None:
         for start in range(0, len(run_ids), LOOK_IDS_MAX):
             part = run_ids[start : start + LOOK_IDS_MAX]
             try:
-                found = self._look(part, spare=spare)
+                found = look(part)
             except ContinuumError:
                 return  # the database is away: asked again within a second. Or the client is being closed
             self._settle(part, found)
@@ -215,44 +281,18 @@ class Waiters:
         """Answer those whose run has ended or does not exist; let the others follow their chain."""
         for run_id in run_ids:
             ending = found.get(run_id)
-            with self._changed:
-                entry = self._entries.get(run_id)
-                if entry is None:
-                    continue
-                if ending is not None and not _has_ended(ending):
-                    self._follow(run_id, entry, ending.run_id)
-                    continue
-                self._remove(run_id)
-            for future in entry.futures:
+            with self._lock:
+                futures = self._waits.settle(run_id, ending)
+            for future in futures:
                 if ending is None:
                     _fail(future, RunNotFoundError(run_id))
                 elif future.set_running_or_notify_cancel():
                     future.set_result(ending)
 
-    def _follow(self, run_id: UUID, entry: _Entry, last: UUID) -> None:
-        if last != entry.last:
-            self._unfollow(run_id, entry.last)
-            entry.last = last
-            self._followers.setdefault(last, set()).add(run_id)
 
-    def _remove(self, run_id: UUID) -> None:
-        entry = self._entries.pop(run_id)
-        self._unfollow(run_id, entry.last)
-
-    def _unfollow(self, run_id: UUID, last: UUID) -> None:
-        followers = self._followers.get(last, set())
-        followers.discard(run_id)
-        if not followers:
-            self._followers.pop(last, None)
-
-
-def rest_of(timeout_s: float | None, began_at: float) -> float | None:
-    """What is left of a time-out that began at this monotonic time."""
-    return None if timeout_s is None else max(0.0, began_at + timeout_s - monotonic())
-
-
-def _has_ended(ending: Ending) -> bool:
-    return ending.state not in LIVE_STATES and ending.state != "continued"
+def rest_of(until: float | None) -> float | None:
+    """How long it is to a monotonic time, None for ever."""
+    return None if until is None else max(0.0, until - monotonic())
 
 
 def _fail(future: Future[Ending], error: ContinuumError) -> None:

@@ -74,9 +74,9 @@ from continuum.wire.post import Peer, Post
 
 PUBLISH_S = 2.0  # between two changes of this node's entries, in a small group
 PUBLISH_MEMBERS = 25  # for each so many members a second more, so that all together stay bounded
-LOOK_S, LOOK_MAX_S = 0.5, 10.0  # between two looks for others while alone
-MEET_S = 30.0  # and in company: the table may name a group that ours has lost
-GOODBYE_S = 0.5  # the word that we leave spreads
+LOOK_S = 0.5  # between two looks for others while alone; doubles
+MEET_S = 30.0  # at the most, and in company: the table may name a group that ours has lost
+GOODBYE_S = 0.5  # at most, in which the word that we leave spreads
 STATUS_MEMBERS_MAX = 5_000
 
 log = logging.getLogger("continuum")
@@ -221,7 +221,8 @@ class Group:
     @property
     def drained(self) -> bool:
         """True when both are done; a database that is away is not waited for longer than the shell's grace."""
-        return self._registration.gone and self._clock.monotonic() >= self._leave_at
+        has_left = self._swim is None or self._swim.has_left or self._clock.monotonic() >= self._leave_at
+        return has_left and self._registration.gone
 
     # Beginning, and finding the others
 
@@ -250,7 +251,7 @@ class Group:
             self._look_at, self._look_s = now + MEET_S, LOOK_S
         else:
             self._look_at = now + self._look_s
-            self._look_s = min(2 * self._look_s, LOOK_MAX_S)
+            self._look_s = min(2 * self._look_s, MEET_S)
         self._registration.look()
 
     def _found(self, seeds: list[str], groups: list[GroupAddress]) -> None:

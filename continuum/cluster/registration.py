@@ -15,7 +15,7 @@ from typing import Any
 from continuum.errors import JournalError
 from continuum.model.ids import Owner
 from continuum.ports.clock import Clock
-from continuum.ports.dispatch import GroupAddress, Life
+from continuum.ports.dispatch import Beat, GroupAddress, Life
 from continuum.ports.offload import Completion, Desk, Lane, Offload
 
 TTL_S, BEAT_S = 30.0, 10.0
@@ -133,8 +133,8 @@ class Registration:
     def _registered(self, _: object) -> None:
         self._beat_at = self._clock.monotonic() + BEAT_S
 
-    def _beaten(self, database_time: float | None) -> None:
-        if database_time is None:  # it had expired: an address owns nothing, so it is put back
+    def _beaten(self, beat: Beat | None) -> None:
+        if beat is None:  # it had expired: an address owns nothing, so it is put back
             self.register(self._address)
         else:
             self._beat_at = self._clock.monotonic() + BEAT_S

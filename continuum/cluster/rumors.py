@@ -54,6 +54,10 @@ class Rumors:
         for key, rumor in list(self.names.get(name, {}).items()):
             self._drop(key, rumor)
 
+    def clear(self) -> None:
+        """Tell nothing more."""
+        self._tiers, self.names = [{}], {}
+
     def take(self, room: int, limit: int, count: int = RUMORS_MAX) -> tuple[list[Claim], int]:
         """Return rumors for one message, and the bytes left of ``room``; each was now told once more, and is
         forgotten when it was told ``limit`` times."""

@@ -92,11 +92,17 @@ class Swim:
         return self._take()
 
     def leave(self, now: float) -> list[Directive]:
-        """Say goodbye. Keep ticking for some rounds of gossip, then stop; this node no longer probes or refutes."""
+        """Say goodbye. Keep ticking until `has_left`, then stop; this node no longer probes or refutes."""
         self._roster.leave(now)
         for name in self._roster.here.sample(self._random, 3 * self.timing.gossip_to):
             self._gossip_with(name)
         return self._take()
+
+    @property
+    def has_left(self) -> bool:
+        """True if the goodbye was said as often as any rumor is, or nobody is there to hear it."""
+        roster = self._roster
+        return roster.me.status == Status.LEFT and not (roster.here and self.me.name in roster.rumors.names)
 
     def publish(self, now: float, entries: Mapping[str, bytes]) -> None:
         """Replace this node's entries in the eyes of all others; it may be called often, but each change costs every
@@ -327,6 +333,9 @@ class Swim:
         for name in roster.dead.sample(self._random, 1):
             if not self._is_long_dead(now, roster.members[name]):
                 self._gossip_with(name)
+        if not roster.here and all(self._is_long_dead(now, roster.members[name]) for name in roster.dead):
+            roster.rumors.clear()  # nobody is left to be told, and who comes is told all by an exchange
+            roster.news.clear()
 
     def _gossip_with(self, name: str) -> None:
         member = self._roster.members[name]

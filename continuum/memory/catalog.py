@@ -90,7 +90,7 @@ class MemoryCatalog:
             run.deaths, run.deaths_seq = 0, None
             run.suspect, run.alone_at, run.due_at = "alone", transaction.now, transaction.now
             run.attention = None
-            transaction.notify(Notice("due"))
+            transaction.notify(Notice("alone"))
             return "resumed", run.state
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:

@@ -12,7 +12,7 @@ every key: what is said of an older attempt than the row's is not heard (A7).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from uuid import UUID
 
 from continuum.memory.database import Database, Transaction
@@ -24,7 +24,9 @@ from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
     SET_ASIDE,
     SUSPECTED,
+    WANTED_S,
     Asked,
+    Beat,
     ClaimedTask,
     Death,
     Due,
@@ -65,19 +67,20 @@ class MemoryDispatch:
             transaction.tables.register_workflows(loaded)
             return transaction.now
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
         with self._database.transaction("heartbeat") as transaction:
             self._hold_again(transaction.tables, owner)
             if not transaction.tables.is_live(owner):
                 return None
             transaction.tables.owners[owner].expires_at = transaction.now + ttl_s
-            return transaction.now
+            held = [run for run in transaction.tables.live.values() if run.owner == owner]
+            return Beat(transaction.now, max((run.token or 0 for run in held), default=0))
 
     def retire(self, owners: Sequence[str]) -> None:
         with self._database.transaction("retire") as transaction:
             for owner in owners:
                 transaction.tables.owners.pop(owner, None)
-            transaction.notify(Notice("due"))
+            transaction.notify(Notice("left"))
 
     def begin_life(self) -> Life:
         with self._database.transaction("begin_life") as transaction:
@@ -141,12 +144,15 @@ class MemoryDispatch:
             tables = transaction.tables
             if not tables.is_live(owner):
                 return []
-            due = [
-                (at, run.id) for run in tables.live.values() if (at := tables.claimable_at(run)) is not None
-            ]
-            oldest_first = sorted(
-                [entry for entry in due if entry[0] <= transaction.now] + _wanted(tables, owner)
-            )
+            oldest_first = sorted(_due(tables, tables.live.values()) + _wanted(tables, owner))
+            return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
+
+    def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
+        with self._database.transaction("claim_due") as transaction:
+            tables = transaction.tables
+            if not tables.is_live(owner):
+                return []
+            oldest_first = sorted(_due(tables, [run for run in tables.live.values() if run.owner is None]))
             return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
 
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
@@ -171,14 +177,6 @@ class MemoryDispatch:
                 if run.suspect == "alone" and _alone_at(tables, run, [owner]) <= tables.now
             ]
             return [_claim(tables, tables.live[run_id], owner) for _, run_id in sorted(ready)[:1]]
-
-    def next_suspect(self, owners: Sequence[str]) -> float | None:
-        with self._database.transaction("next_suspect") as transaction:
-            tables = transaction.tables
-            moments = [
-                _alone_at(tables, run, owners) for run in tables.live.values() if run.suspect == "alone"
-            ]
-            return min(moments) - tables.now if moments else None
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         with self._database.transaction("claim_tasks") as transaction:
@@ -258,12 +256,23 @@ class MemoryDispatch:
     def upkeep(self) -> None:
         """Memory has no months."""
 
-    def next_due(self, queues: Sequence[str]) -> Due:
+    def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
         with self._database.transaction("next_due") as transaction:
-            tables, now = transaction.tables, transaction.now
-            runs = [at for run in tables.live.values() if (at := tables.claimable_at(run)) is not None]
-            tasks = [task.due_at for _, task in _queued(tables, queues)]
-            return Due(min(runs) - now if runs else None, min(tasks) - now if tasks else None)
+            tables, live = transaction.tables, transaction.tables.live.values()
+            wanted = any(_wanted(tables, owner) for owner in owners if tables.is_live(owner))
+            runs = [at for run in live if (at := tables.claimable_at(run)) is not None]
+            cancels = [overdue_at(run.cancel) for run in live if run.cancel is not None]
+            return Due(
+                _wait_s(tables, runs + [tables.now + WANTED_S] * wanted),
+                _wait_s(tables, [task.due_at for _, task in _queued(tables, queues)]),
+                _wait_s(tables, [_alone_at(tables, run, owners) for run in live if run.suspect == "alone"]),
+                _wait_s(tables, [at + CANCEL_MARGIN_S for at in cancels]),
+                any(
+                    task.state == "running" and not tables.is_live(task.claimed_by)
+                    for run in live
+                    for task in run.tasks.values()
+                ),
+            )
 
 
 def _blame(tables: Tables, run: RunRecord, owner: str, deaths_max: int) -> None:
@@ -280,6 +289,10 @@ def _blame(tables: Tables, run: RunRecord, owner: str, deaths_max: int) -> None:
     run.alone_at = tables.now + (0 if run.deaths <= 1 else min(4 ** (run.deaths - 2), 60))
     text = SUSPECTED if run.suspect == "alone" else SET_ASIDE.format(run=run.id, owner=owner)
     run.attention = f"engine deaths: {run.deaths} of {deaths_max}; {text}"
+
+
+def _wait_s(tables: Tables, moments: Sequence[float]) -> float | None:
+    return min(moments) - tables.now if moments else None
 
 
 def _alone_at(tables: Tables, run: RunRecord, owners: Sequence[str]) -> float:
@@ -300,8 +313,14 @@ def _retire(transaction: Transaction, owners: Sequence[str]) -> list[str]:
     for owner in owners:
         del transaction.tables.owners[owner]
     if owners:
-        transaction.notify(Notice("due"))
+        transaction.notify(Notice("left"))
     return sorted(owners)
+
+
+def _due(tables: Tables, runs: Iterable[RunRecord]) -> list[tuple[float, UUID]]:
+    """Those of these runs that anybody may claim now."""
+    since = [(at, run.id) for run in runs if (at := tables.claimable_at(run)) is not None]
+    return [entry for entry in since if entry[0] <= tables.now]
 
 
 def _wanted(tables: Tables, owner: str) -> list[tuple[float, UUID]]:

@@ -253,4 +253,4 @@ def _give_back(transaction: Transaction, run: RunRecord, release: Release) -> No
     run.parked_until = due_at if release.lacks_code else None
     run.state = "running" if due_at is not None and due_at <= now else "suspended"
     if due_at is not None:
-        transaction.notify(Notice("due"))
+        transaction.notify(Notice("left" if release.lacks_code else "due"))

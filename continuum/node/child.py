@@ -88,6 +88,11 @@ class Child:
         self._context.control.fatal(reason)
 
     @property
+    def application_name(self) -> str:
+        """How the database's administrator sees the sessions of this process, unless the URL says something else."""
+        return f"continuum-{self.ports.name}"
+
+    @property
     def starts_node(self) -> bool:
         """True if no other process of the node ran when this one was started."""
         return not self._context.peers
@@ -161,6 +166,7 @@ def crew_text(context: ChildContext, crew: int) -> str:
 def child_main(site: Site, work: Callable[[Child], int], context: ChildContext) -> int:
     """The function of every role: build a child, do its work, say why it ended."""
     start_logging(context.child_id, site.config.log_level)
+    gc.freeze()  # else the collector touches what is shared with the supervisor, and each process gets its own copy
     try:
         child = Child(site, context)
         try:

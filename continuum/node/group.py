@@ -34,7 +34,7 @@ def run_group(child: Child) -> int:
     wake = Wake()
     with (
         closing(_open_sockets(child)) as hosts,
-        closing(ThreadOffload(partial(_desk, site), wake)) as offload,
+        closing(ThreadOffload(partial(_desk, child), wake)) as offload,
     ):
         address = advertised_of(site.config, hosts.address, site.url)
         _say_where(site, hosts.address, address)
@@ -115,6 +115,7 @@ def _processes(site: Site) -> list[ProcessStatus]:
 
 
 @contextmanager
-def _desk(site: Site) -> Iterator[Desk]:
-    with closing(open_store(site.url, site.config.schema)) as store:
+def _desk(child: Child) -> Iterator[Desk]:
+    site = child.site
+    with closing(open_store(site.url, site.config.schema, child.application_name)) as store:
         yield Desk(store.journal, store.dispatch, store.dispatch.holds)

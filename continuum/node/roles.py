@@ -46,7 +46,7 @@ def mains_of(site: Site) -> Mapping[str, ChildMain]:
 
 
 def run_router(child: Child) -> int:
-    with _store(child.site) as store:
+    with _store(child) as store:
         router = Router(child.ports, store.mailbox)
         shell = child.shell(router)
         with closing(
@@ -56,12 +56,12 @@ def run_router(child: Child) -> int:
 
 
 def run_timer(child: Child) -> int:
-    with _store(child.site) as store:
+    with _store(child) as store:
         return child.shell(Timer(child.ports, store.mailbox)).run()
 
 
 def run_dispatcher(child: Child) -> int:
-    with _store(child.site) as store:
+    with _store(child) as store:
         role = Dispatcher(
             child.ports,
             store.dispatch,
@@ -87,8 +87,10 @@ def run_engine(child: Child) -> int:
     WorkflowLoop.record = child.record
     wake = Wake()
     alone = child.ports.name == LONE_ENGINE
-    posters = [open_poster(child.site.url, child.site.config.schema) for _ in range(POSTERS)]
-    lanes = ThreadOffload(partial(_desk, child.site), wake)
+    posters = [
+        open_poster(child.site.url, child.site.config.schema, child.application_name) for _ in range(POSTERS)
+    ]
+    lanes = ThreadOffload(partial(_desk, child), wake)
     with closing(PostingOffload(lanes, posters, wake)) as offload:
         limits, loaded = limits_of_environment(alone=alone), registry.versions()
         engine = Engine(child.ports, offload, registry.workflow, limits, loaded=loaded)
@@ -110,7 +112,7 @@ def run_worker(child: Child) -> int:
     wake = Wake()
     config = child.site.config
     executor = ThreadAndLoopExecutor(registry.activity, config.slots, wake.set, child.ports.clock)
-    with _store(child.site) as store, closing(executor):
+    with _store(child) as store, closing(executor):
         worker = Worker(child.ports, executor, store.dispatch, config.queues, config.slots)
         shell = child.shell(worker)
         shell.watch(wake.fileno(), wake.clear)  # the role looks for results in every tick
@@ -118,12 +120,13 @@ def run_worker(child: Child) -> int:
 
 
 @contextmanager
-def _store(site: Site) -> Iterator[PostgresStore]:
-    with closing(open_store(site.url, site.config.schema)) as store:
+def _store(child: Child) -> Iterator[PostgresStore]:
+    site = child.site
+    with closing(open_store(site.url, site.config.schema, child.application_name)) as store:
         yield store
 
 
 @contextmanager
-def _desk(site: Site) -> Iterator[Desk]:
-    with _store(site) as store:
+def _desk(child: Child) -> Iterator[Desk]:
+    with _store(child) as store:
         yield Desk(store.journal, store.dispatch, store.dispatch.holds)

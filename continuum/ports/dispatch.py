@@ -21,6 +21,7 @@ SET_ASIDE = (
     "code of this run was running each time (a crash, out of memory, or a step that does not end), last in {owner}, "
     "whose log says more; it is not resumed any more. Mend the cause, then `continuum run resume {run}`, or cancel it"
 )
+WANTED_S = 5.0  # in which a run that waits for code is tried again by who seems to have it
 CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end the run by itself
 
 
@@ -92,11 +93,24 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     expires_us: int
 
 
+class Beat(NamedTuple):
+    """An owner's row was renewed at ``now``, the database's time in seconds since the epoch. ``token``: the largest of
+    its leases, 0 if it has none."""
+
+    now: float
+    token: int
+
+
 class Due(msgspec.Struct, frozen=True, array_like=True):
-    """Seconds until the next run or task can be claimed, None for none in sight; 0 or less: now."""
+    """What there is to do for a dispatcher: seconds until the next run, task or suspect can be claimed, and until a
+    cancel's time for clean-up is over, with its margin; None for none in sight, 0 or less: now. ``lost``: there are
+    tasks whose claimer has died."""
 
     run_in_s: float | None
     task_in_s: float | None
+    suspect_in_s: float | None = None
+    cancel_in_s: float | None = None
+    lost: bool = False
 
 
 class Death(msgspec.Struct, frozen=True, array_like=True):
@@ -117,9 +131,9 @@ class Dispatch(Protocol):
         """
         ...
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
-        """Renew the owner's row; return the database's time, or None if the row is gone or was expired: the owner
-        may have lost its runs, must drop them and register anew under another incarnation."""
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
+        """Renew the owner's row; None if the row is gone or was expired: the owner may have lost its runs, must drop
+        them and register anew under another incarnation."""
         ...
 
     def retire(self, owners: Sequence[str]) -> None:
@@ -173,6 +187,10 @@ class Dispatch(Protocol):
         """
         ...
 
+    def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
+        """The same, quicker, for what a notice ``due`` tells of: runs that nobody holds and that wait for no code."""
+        ...
+
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
         """Count these deaths, one for each run at most, and set the runs aside (B4): they are suspended, and nobody can
         claim them but ``claim_suspect``, after 0 s, then 1, 4, 16... and at most 60 s. At ``deaths_max`` deaths without
@@ -186,10 +204,6 @@ class Dispatch(Protocol):
     def claim_suspect(self, owner: str) -> list[ClaimedRun]:
         """Lease one run that was set aside to ``owner``, which must have no other: the one that waits longest, of
         those whose code it has loaded, or that have waited for a minute."""
-        ...
-
-    def next_suspect(self, owners: Sequence[str]) -> float | None:
-        """Return the seconds until one of these owners can resume a run that was set aside, 0 or less: now."""
         ...
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
@@ -247,7 +261,7 @@ class Dispatch(Protocol):
         from many nodes; when it was not, nothing is refused (O3)."""
         ...
 
-    def next_due(self, queues: Sequence[str]) -> Due:
-        """Return how long a dispatcher of these queues may wait; runs of live owners do not count, nor those that
-        wait for code (a look now and then finds them)."""
+    def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
+        """Return how long a dispatcher of these queues and engines may wait. Runs of live owners do not count, and
+        those that wait for code only if one of ``owners`` has it."""
         ...

@@ -26,9 +26,10 @@ class DueTimer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Notice(msgspec.Struct, frozen=True, array_like=True):
-    """A hint from the database. ``due``: a run can be claimed. ``task``: a task can be claimed. ``mail``: the run
-    has mail (or was cancelled), its owner is given. ``owner``: there is a new one. ``ask``: this owner shall renew its
-    row. A lost notice costs latency only (B6)."""
+    """A hint from the database. ``due``: a run that nobody holds can be claimed. ``left``: an owner died, or a run
+    waits for an owner that has its code. ``task``: a task can be claimed. ``alone``: a run that was set aside can be
+    resumed. ``mail``: the run has mail (or was cancelled), its owner is given. ``owner``: there is a new one. ``ask``:
+    this owner shall renew its row. A lost notice costs latency only (B6)."""
 
     kind: str
     run_id: UUID | None = None

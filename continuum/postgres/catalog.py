@@ -31,6 +31,9 @@ class PostgresCatalog:
         self._session = session
 
     def insert(self, seeds: Sequence[RunSeed], *, owner: str | None = None) -> list[Inserted]:
+        if owner is None and len(seeds) == 1:
+            created = bool(self._session.rows("insert_one", _seed(seeds[0])))
+            return [Inserted(seeds[0].id, created)]
         if owner is None:
             rows = self._session.rows("insert", _seeds(seeds))
         else:
@@ -64,18 +67,21 @@ class PostgresCatalog:
     def signal(
         self, run_id: UUID, name: str, payload: bytes, delivery_id: str | None
     ) -> tuple[Signalled, RunState | None]:
-        parameters = {"run": run_id, "name": name, "payload": payload, "delivery_id": delivery_id}
+        addressee = run_id
         for _ in range(families.TRIES_MAX):
-            rows = self._session.rows("signal", parameters)
+            rows = self._session.rows(
+                "signal", {"run": addressee, "name": name, "payload": payload, "delivery_id": delivery_id}
+            )
             if not rows:
                 return "not_found", None
-            state, stored, chain_grew = rows[0][:3]
+            state, stored, last = rows[0][:3]
             if stored:
                 return "delivered", state
             if state in LIVE_STATES:
                 return "duplicate", state
-            if not chain_grew:
+            if last is None:
                 return "terminal", state
+            addressee = last
         raise JournalError("signal", f"the chain of {run_id} grows faster than it can be followed; try again")
 
     def cancel(self, run_id: UUID, reason: str | None, cleanup_s: float | None = None) -> Cancelled:
@@ -110,7 +116,11 @@ class PostgresCatalog:
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
         rows = self._session.rows("endings", {"runs": uuids(run_ids)})
-        return {asked: Ending(*ending) for asked, *ending in rows}
+        continued = [row[0] for row in rows if row[-1]]
+        ended = [row[:-1] for row in rows if not row[-1]]
+        if continued:
+            ended += self._session.rows("chain_endings", {"runs": uuids(continued)})
+        return {asked: Ending(*ending) for asked, *ending in ended}
 
     def get(self, run_id: UUID) -> RunRow | None:
         rows = self._session.rows("get", {"run": run_id})
@@ -157,6 +167,22 @@ class PostgresCatalog:
         return [(row[0], row[1]) for row in self._session.rows("collect_versions", {})]
 
 
+def _seed(seed: RunSeed) -> Parameters:
+    return {
+        "id": seed.id,
+        "key": seed.key,
+        "workflow": seed.workflow,
+        "version_hash": seed.version_hash,
+        "namespace": seed.namespace,
+        "attributes": _json(seed.attributes),
+        "args": seed.args,
+        "delay": seed.delay_s,
+        "parent": seed.parent_run_id,
+        "correlation": seed.correlation_id or seed.id,
+        "predecessor": seed.continued_from_run_id,
+    }
+
+
 def _seeds(seeds: Sequence[RunSeed]) -> Parameters:
     return {
         "ids": uuids([seed.id for seed in seeds]),
@@ -164,13 +190,17 @@ def _seeds(seeds: Sequence[RunSeed]) -> Parameters:
         "workflows": texts([seed.workflow for seed in seeds]),
         "version_hashes": texts([seed.version_hash for seed in seeds]),
         "namespaces": texts([seed.namespace for seed in seeds]),
-        "attributes": texts([json.dumps(dict(seed.attributes)) for seed in seeds]),
+        "attributes": texts([_json(seed.attributes) for seed in seeds]),
         "args": byteas([seed.args for seed in seeds]),
         "delays": doubles([seed.delay_s for seed in seeds]),
         "parents": nullable_uuids([seed.parent_run_id for seed in seeds]),
         "correlations": uuids([seed.correlation_id or seed.id for seed in seeds]),
         "predecessors": nullable_uuids([seed.continued_from_run_id for seed in seeds]),
     }
+
+
+def _json(attributes: Mapping[str, object]) -> str:
+    return json.dumps(dict(attributes)) if attributes else "{}"
 
 
 def _inserted(seeds: Sequence[RunSeed], rows: Sequence[Row]) -> list[Inserted]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import msgspec
@@ -12,7 +13,9 @@ from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
     SET_ASIDE,
     SUSPECTED,
+    WANTED_S,
     Asked,
+    Beat,
     ClaimedTask,
     Death,
     Due,
@@ -61,10 +64,10 @@ class PostgresDispatch:
         now: float = row[0]
         return now
 
-    def heartbeat(self, owner: str, ttl_s: float) -> float | None:
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
         self.holds.renew(owner)
         rows = self._session.rows("heartbeat", {"owner": owner, "ttl_s": float(ttl_s)})
-        return rows[0][0] if rows else None
+        return Beat(*rows[0]) if rows else None
 
     def retire(self, owners: Sequence[str]) -> None:
         self._session.rows("retire", {"owners": texts(owners)})
@@ -104,6 +107,11 @@ class PostgresDispatch:
         self._skip_tokens()
         return _claimed(self._session.rows("claim", {"owner": owner, "limit": limit}))
 
+    def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
+        self._skip_tokens()
+        rows = self._session.rows("claim_due", {"owner": owner, "limit": limit})
+        return _claimed(sorted(rows, key=_since))
+
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
         parameters = {
             "runs": uuids([death.run_id for death in deaths]),
@@ -117,10 +125,6 @@ class PostgresDispatch:
     def claim_suspect(self, owner: str) -> list[ClaimedRun]:
         self._skip_tokens()
         return _claimed(self._session.rows("claim_suspect", {"owner": owner}))
-
-    def next_suspect(self, owners: Sequence[str]) -> float | None:
-        ((wait_s,),) = self._session.rows("next_suspect", {"owners": texts(owners)})
-        return None if wait_s is None else float(wait_s)
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         parameters = {"claimer": claimer, "queues": texts(dict.fromkeys(queues)), "limit": limit}
@@ -176,8 +180,14 @@ class PostgresDispatch:
     def upkeep(self) -> None:
         ensure_partitions(self._session)
 
-    def next_due(self, queues: Sequence[str]) -> Due:
-        (row,) = self._session.rows("next_due", {"queues": texts(queues)})
+    def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
+        parameters = {
+            "queues": texts(queues),
+            "owners": texts(owners),
+            "margin_s": CANCEL_MARGIN_S,
+            "wanted_s": WANTED_S,
+        }
+        (row,) = self._session.rows("next_due", parameters)
         return Due(*row)
 
     def _skip_tokens(self) -> None:
@@ -185,6 +195,10 @@ class PostgresDispatch:
         if self._skipped_on != connection:
             self._session.rows("skip_tokens", {})
             self._skipped_on = connection
+
+
+def _since(row: Row) -> tuple[datetime, UUID]:
+    return (row[12], row[0])
 
 
 def _claimed(rows: Sequence[Row]) -> list[ClaimedRun]:

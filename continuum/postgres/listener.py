@@ -14,25 +14,26 @@ from psycopg import sql
 from continuum.errors import JournalError
 from continuum.ports.mailbox import Notice
 from continuum.postgres.notices import channel_of, parse
-from continuum.postgres.session import Row, connect, reason_of
+from continuum.postgres.session import Row, Session
 
 
 class Listener:
     """``channels``: of ``due`` (runs and tasks), ``wake`` (mail, and news of owners) and ``done`` (ended runs). Not
     connected before ``reconnect``.
 
-    Belongs to one thread.
+    Belongs to one thread. ``session`` may ask by the same connection what a notice gives reason to ask, as long as
+    the listener is ``connected``.
     """
 
     def __init__(self, url: str, schema: str, channels: Sequence[str] = ("due", "wake")) -> None:
-        self._url = url
+        self.session = Session(url, schema, "continuum-listener")
         self._channels = tuple(channel_of(schema, name) for name in channels)
-        self._connection: psycopg.Connection[Row] | None = None
+        self._listening: psycopg.Connection[Row] | None = None
 
     @property
     def connected(self) -> bool:
-        """False before the first ``reconnect``, and from the ``poll`` that met a broken connection."""
-        return self._connection is not None
+        """False before the first ``reconnect``, and from whatever met a broken connection."""
+        return self._listening is not None and self._listening is self.session.connection
 
     def reconnect(self) -> None:
         """Open a new connection and listen; what was notified before is lost.
@@ -42,42 +43,39 @@ class Listener:
         """
         self.close()
         try:
-            connection = connect(self._url, "continuum-listener")
-            try:
+            with self.session.guarded("listen") as connection:
                 for channel in self._channels:
                     connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
-            except BaseException:
-                connection.close()
-                raise
-        except psycopg.Error as error:
-            raise JournalError("listen", reason_of(error)) from error
-        self._connection = connection
+        except BaseException:
+            self.close()
+            raise
+        self._listening = connection
 
     def fileno(self) -> int:
-        """Return the socket to wait on; it is readable when ``poll`` may have something.
+        """Return the socket to wait on; it is readable when ``poll`` may have something. What came together with an
+        answer to the session is not on the socket any more: after that, ``poll`` first.
 
         Raises:
             JournalError: there is no connection.
         """
-        if self._connection is None:
+        if self._listening is None or not self.connected:
             raise JournalError("listen", "not connected; reconnect first")
-        return self._connection.fileno()
+        return self._listening.fileno()
 
     def poll(self) -> list[Notice]:
         """Return what has arrived, without waiting; nothing while there is no connection."""
-        connection = self._connection
-        if connection is None:
+        if self._listening is None or not self.connected:
             return []
         notices: list[Notice] = []
+        pgconn = self._listening.pgconn
         try:
-            connection.pgconn.consume_input()
-            while (notification := connection.pgconn.notifies()) is not None:
+            pgconn.consume_input()
+            while (notification := pgconn.notifies()) is not None:
                 notices += parse(notification.extra.decode(errors="replace"))
         except psycopg.Error:
             self.close()
         return notices
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        self._listening = None
+        self.session.close()

@@ -12,7 +12,6 @@ psycopg's own cursors wait, and its asynchronous ones need an event loop, which 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -26,10 +25,10 @@ from psycopg.pq.abc import PGconn, PGresult
 from continuum.errors import JournalError
 from continuum.ports.offload import CommitWork, MailWork, Work
 from continuum.postgres.arrays import BinaryArray, oid_of
+from continuum.postgres.prepared import numbered
 from continuum.postgres.request import Request, commit_request, in_lock_order, mail_request
-from continuum.postgres.session import REPLAN_S, SLOW_S, Row, Session, reason_of, statement
+from continuum.postgres.session import REPLAN_S, SLOW_S, Row, Session, reason_of
 
-_PARAMETER = re.compile(rb"%\((\w+)\)b")
 _DISCARD = b"discard plans"
 
 
@@ -38,7 +37,7 @@ class _Form(NamedTuple):
 
     key: bytes
     text: bytes
-    names: list[str]
+    names: tuple[str, ...]
     formats: list[Format]
 
 
@@ -195,11 +194,8 @@ def _request_of(work: Work) -> Request[Any] | None:
 
 @cache
 def _form_of(name: str) -> _Form:
-    text = statement(name)
-    names = list(dict.fromkeys(found.decode() for found in _PARAMETER.findall(text)))
-    numbers = {given.encode(): b"$%d" % number for number, given in enumerate(names, start=1)}
-    numbered = _PARAMETER.sub(lambda match: numbers[match[1]], text).replace(b"%%", b"%")
-    return _Form(name.encode(), numbered, names, [Format.BINARY] * len(names))
+    text, names, _ = numbered(name)
+    return _Form(name.encode(), text, names, [Format.BINARY] * len(names))
 
 
 def _loaded(load: Callable[[bytes], object], data: bytes | None) -> object:

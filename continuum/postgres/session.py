@@ -16,11 +16,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -30,10 +27,11 @@ from psycopg.types.numeric import Int8BinaryDumper
 
 from continuum.errors import JournalError
 from continuum.postgres import arrays
+from continuum.postgres.prepared import Parameters as Parameters
+from continuum.postgres.prepared import Prepared
+from continuum.postgres.prepared import Row as Row
+from continuum.postgres.prepared import statement as statement
 
-Row = tuple[Any, ...]
-Parameters = Mapping[str, object]
-_QUERIES = Path(__file__).parent / "queries"
 SLOW_S = 0.05  # several times what a large batch takes
 REPLAN_S = 1.0  # between two times that plans are made anew
 
@@ -49,6 +47,8 @@ _CONNECTION: dict[str, str | int] = {
 # Generic plans: a statement is planned once, not once a call. They may be made while the tables are empty, and are
 # kept while the tables grow: then only plans stay good that look up what they join, row by row, by an index. To an
 # empty table it seems cheaper to read it whole, to hash it, to sort it or to keep a copy.
+# No helpers: a generic plan takes "<= a moment" for a third of the table, however few rows that are, and to start two
+# processes costs a hundred times what most statements do.
 # The server, too, has to notice that a host has vanished: between two statements of a pipeline its session holds locks,
 # and no time-out of a transaction counts there. By default it would ask after two hours.
 _SETTINGS = {
@@ -58,6 +58,7 @@ _SETTINGS = {
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_material": "off",
+    "max_parallel_workers_per_gather": "0",
     "jit": "off",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
@@ -66,12 +67,6 @@ _SETTINGS = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
 }
-
-
-@cache
-def statement(name: str) -> bytes:
-    """Return the text of ``queries/<name>.sql``."""
-    return (_QUERIES / f"{name}.sql").read_bytes()
 
 
 _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
@@ -117,27 +112,27 @@ class Session:
         self._url = url
         self._application_name = application_name
         self._connection: psycopg.Connection[Row] | None = None
+        self._prepared: Prepared | None = None
         self._depth = 0  # of transactions
         self._planned_at = -math.inf
 
     def rows(self, name: str, parameters: Parameters) -> list[Row]:
         """Run a statement of ``queries/`` in a transaction of its own, and return its rows."""
-        with self.guarded(name) as connection:
-            cursor = connection.execute(statement(name), parameters, binary=True)
-            return cursor.fetchall() if cursor.description else []
+        began = time.monotonic()
+        try:
+            return self._statements().rows(name, parameters)
+        except (psycopg.Error, UnicodeError) as error:
+            raise _failure(name, error) from error
+        finally:
+            self._settle(began)
 
     def together(self, *steps: tuple[str, Parameters]) -> list[list[Row]]:
         """Run statements in one transaction and one round trip; return the rows of each.
 
         Each sees what was committed before it began, not only before the first.
         """
-        with self.guarded(steps[0][0]) as connection:
-            # In autocommit mode, what is sent up to the end of a pipeline is one implicit transaction.
-            with connection.pipeline():
-                cursors = [
-                    connection.execute(statement(name), parameters, binary=True) for name, parameters in steps
-                ]
-            return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+        with self.guarded(steps[0][0]):
+            return self._statements().together(steps)
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[None]:
@@ -157,11 +152,9 @@ class Session:
         try:
             yield self.open()
         except (psycopg.Error, UnicodeError) as error:
-            raise JournalError(operation.replace("_", " "), reason_of(error)) from error
+            raise _failure(operation, error) from error
         finally:
-            self._drop_unless_idle()
-            if time.monotonic() - began >= SLOW_S:
-                self._plan_anew()
+            self._settle(began)
 
     def open(self) -> psycopg.Connection[Row]:
         """Return the connection, made anew if there is none.
@@ -176,14 +169,32 @@ class Session:
             except BaseException:
                 connection.close()
                 raise
-            self._connection = connection
+            self._connection, self._prepared = connection, Prepared(connection)
             self.connections += 1
         return self._connection
+
+    @property
+    def connection(self) -> psycopg.Connection[Row] | None:
+        """The connection of the next statement; None if that will open one."""
+        return self._connection
+
+    def _statements(self) -> Prepared:
+        self.open()
+        assert self._prepared is not None, "an open connection has its statements"
+        return self._prepared
 
     def connect(self) -> int:
         """Return the number of the connection that the next statement uses, opened if need be."""
         with self.guarded("connect"):
             return self.connections
+
+    def renew(self) -> None:
+        """Connect if there is no connection, or one that the server has ended: it has said so on the socket. So
+        nothing is sent through that one, which could not be repeated."""
+        if self._prepared is None or self._prepared.heard():
+            self.close()
+            with self.guarded("connect"):
+                return
 
     def fileno(self) -> int | None:
         """Return the connection's socket; None while there is no connection."""
@@ -200,29 +211,33 @@ class Session:
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._prepared = self._connection, None, None
         if connection is not None:
             connection.close()
 
-    def _drop_unless_idle(self) -> None:
+    def _settle(self, began: float) -> None:
         # A statement that was interrupted leaves a connection of which nobody knows where its answers begin.
-        connection = self._connection
-        if self._depth:
+        if self._depth or self._connection is None:
             return  # inside of a transaction, whose end decides
-        if connection is not None and connection.info.transaction_status != TransactionStatus.IDLE:
+        if self._connection.pgconn.transaction_status != TransactionStatus.IDLE:
             self.close()
+        elif time.monotonic() - began >= SLOW_S:
+            self._plan_anew()
 
     def _plan_anew(self) -> None:
-        """Let every statement be planned again when it is used next; it stays prepared."""
-        now, connection = time.monotonic(), self._connection
-        if connection is not None and not self._depth and now - self._planned_at >= REPLAN_S:
+        now = time.monotonic()
+        if self._prepared is not None and now - self._planned_at >= REPLAN_S:
             self._planned_at = now
             with suppress(psycopg.Error):  # the next call finds out what is wrong
-                connection.execute("discard plans", prepare=False)
+                self._prepared.discard_plans()
+
+
+def _failure(operation: str, error: Exception) -> JournalError:
+    return JournalError(operation.replace("_", " "), reason_of(error))
 
 
 def _prepare(connection: psycopg.Connection[Row], schema: str) -> None:
-    connection.prepare_threshold = 0
+    connection.prepare_threshold = None  # psycopg would deallocate our statements with its own
     # One type for every integer: a statement is prepared once for each combination of parameter types.
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     arrays.adapt(connection)

@@ -30,6 +30,6 @@ def open_store(url: str, schema: str, application_name: str = "continuum") -> Po
     return PostgresStore(Session(url, schema, application_name))
 
 
-def open_poster(url: str, schema: str) -> PostgresPoster:
+def open_poster(url: str, schema: str, application_name: str = "continuum") -> PostgresPoster:
     """Return a poster of the instance that ``schema`` is; it has yet to be opened."""
-    return PostgresPoster(Session(url, schema, "continuum-poster"))
+    return PostgresPoster(Session(url, schema, application_name))

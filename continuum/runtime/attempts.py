@@ -146,6 +146,8 @@ class Attempts:
         seq = message.seq
         key = (message.run, seq, message.attempt)
         self.placement.finished(key)
+        if self._asked:
+            self._asked.pop(key, None)  # the worker's answer says that it holds it: that is known, and over
         run = self._runs.get(message.run)
         if run is None:
             self._disowned[worker].append(key)

@@ -2,13 +2,16 @@
 
 ::
 
-    Look, notice ─┐                      ┌─ claim ──► Assign to an engine, by free capacity
-    next_due ─────┼──► look for runs ────┘
-    poll_s over ──┘    look for tasks ───── claim_tasks ──► Execute to a worker, by credit (runtime/tasks)
+    notice "due" ──────► look for new runs ─ claim_due ─┐
+    Look ──────────────────────────┐                    ├──► Assign to an engine, by free capacity
+    poll_s over ──┐                ├─ look for all runs ─ claim ─┘
+    after a look ─┴─► next_due ────┼─ look for tasks ─ claim_tasks ──► Execute to a worker, by credit (runtime/tasks)
+                                   └─ suspects, lost tasks, overdue cancels
 
 A look is served in the tick that brings it; when looks come faster than the database answers, one claim serves
 many of them. Nothing is claimed without capacity, and nothing depends on a message: a look that is lost is made up
-by the poll, an ``Assign`` that is lost by the engine's own look at its leases.
+by the poll, an ``Assign`` that is lost by the engine's own look at its leases. The poll is one question, which says
+what there is to do: so a node that has nothing to do asks nothing else.
 
 An engine's death is declared here at once (``retire``), so that its runs resume without waiting for a TTL (B3). Should
 dispatcher and engine die together, the dispatcher's next incarnation retires what the engine's next incarnation
@@ -24,6 +27,7 @@ from uuid import UUID
 
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import Dispatch, Woken
+from continuum.ports.journal import ClaimedRun
 from continuum.ports.mailbox import Mailbox, Notice
 from continuum.runtime.claimers import Claimers
 from continuum.runtime.neighbours import DISPATCHER, Neighbours
@@ -52,14 +56,14 @@ from continuum.wire.post import Peer
 
 CLAIM_MAX = 500
 CLAIM_MIN = 10  # in a large group
-ORPHANS_S = 10.0
+ORPHANS_S = 10.0  # after the start, before the tasks of others are taken for lost
 ORPHANS_GRACE_S = 15.0  # longer than a heartbeat's interval and the longest pause after a failure
 DUE_S = 0.25  # between two questions when the next run is due
 LOOK_MIN_S = 0.05  # before a look that only `next_due` asked for; doubles while such looks find nothing
 PREDECESSORS_MAX = 32
 MAIL_MAX = 10_000
 UPKEEP_S = 6 * 3600.0
-CANCELS_S = 5.0  # between two looks for cancelled runs whose time for clean-up is over
+CANCELS_S = 5.0  # between two tries to end cancelled runs whose time for clean-up is over
 
 
 class _Engine:
@@ -73,7 +77,7 @@ class _Engine:
 
 class Dispatcher:
     """A role (:class:`continuum.runtime.role.Role`). ``queues``: those that workers of this node serve.
-    ``poll_s``: the longest time between two looks, whatever gets lost. ``open_lone_engine`` starts the process that
+    ``poll_s``: the longest time between two questions, whatever gets lost. ``open_lone_engine`` starts the process that
     resumes runs alone; without it the node leaves to others what engines have died of."""
 
     def __init__(
@@ -102,13 +106,17 @@ class Dispatcher:
         self._dead: list[str] = []  # owners to retire
         self._mail: list[Woken] = []  # to announce to other nodes
         self._look_runs = self._look_tasks = True
-        self._look_at = now + poll_s
-        self._due_at = math.inf
+        self._look_new = (
+            False  # for runs that nobody holds: what most looks find, and what somebody waits for
+        )
+        self._look_at = math.inf
+        self._due_at = now + poll_s
         self._due_asked_at = -math.inf
         self._look_min_s = LOOK_MIN_S
-        self._orphans_at = now + ORPHANS_S
+        self._lost = self._overdue = False  # tasks, cancels
+        self._orphans_at = now + ORPHANS_S  # not sooner
+        self._cancels_at = -math.inf  # not sooner
         self._upkeep_at = now + ORPHANS_S  # not among the first things of a node
-        self._cancels_at = now + CANCELS_S
         self._draining = False
         tasks, vigil, clock = self._tasks, self._vigil, ports.clock
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
@@ -132,12 +140,16 @@ class Dispatcher:
     def notice(self, notices: Sequence[Notice]) -> None:
         """Take what the database notified: the quickest way to something new, which may be lost as any other."""
         for notice in notices:
-            self._look_runs |= notice.kind == "due"
+            self._look_new |= notice.kind == "due"
+            self._look_runs |= notice.kind == "left"
             self._look_tasks |= notice.kind == "task"
+            if notice.kind == "alone":
+                self._due_at = self._clock.monotonic()
 
     def reconnected(self) -> None:
         """The connection that listens is new: look for what was notified while there was none."""
         self._look_runs = self._look_tasks = True
+        self._due_at = self._clock.monotonic()
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         handlers = self._handlers
@@ -209,11 +221,13 @@ class Dispatcher:
     def _on_engine(self, sender: Peer, message: EngineReady) -> None:
         if sender.name == LONE_ENGINE:
             self._quarantine.engine_says(sender, message.owner, message.free)
+            if message.free > 0:
+                self._due_at = self._clock.monotonic()
             return
         engine = self._engines.setdefault(sender, _Engine(message.owner))
         if message.free > 0 and engine.free == 0:
             self._look_runs = True
-            self._quarantine.look_now()  # what is set aside may have waited for this engine's code
+            self._due_at = self._clock.monotonic()  # what is set aside may have waited for this engine's code
         engine.owner, engine.free = message.owner, max(0, message.free)
 
     def _predecessors(self, name: str, incarnation: str) -> list[str]:
@@ -230,28 +244,31 @@ class Dispatcher:
             return True
         if self._draining:
             return False
-        return (self._look_runs and bool(self._free_engines())) or (
+        return ((self._look_runs or self._look_new) and bool(self._free_engines())) or (
             self._look_tasks and self._tasks.credit > 0
         )
 
     def _next_moment(self) -> float:
         if self._draining:
             return min(self._claimers.wake_at(), self._tasks.wake_at())
-        moments = (self._look_at, self._due_at, self._orphans_at, self._upkeep_at, self._cancels_at)
         return min(
-            *moments,
+            self._look_at,
+            self._due_at,
+            self._upkeep_at,
+            self._orphans_at if self._lost else math.inf,
+            self._cancels_at if self._overdue else math.inf,
             self._claimers.wake_at(),
             self._vigil.wake_at(),
             self._tasks.wake_at(),
-            self._quarantine.wake_at(),
         )
 
     def _work(self) -> None:
         """Each step does its part or raises, and the next run takes it up where it was."""
         now = self._clock.monotonic()
         if now >= self._claimers.wake_at() and self._claimers.keep(now):
-            self._orphans_at = now
-        self._quarantine.write()
+            self._lost, self._orphans_at = True, now
+        if self._quarantine.write():
+            self._due_at = now
         if self._dead:
             self._dispatch.retire(self._dead)
             self._dead, self._look_runs = [], True
@@ -261,19 +278,22 @@ class Dispatcher:
         else:
             self._bury(now)
             self._look(now)
-            self._quarantine.look(now, [engine.owner for engine in self._engines.values()])
-        if now >= self._orphans_at:
-            self._wake(self._dispatch.lose_orphans())
-            self._orphans_at = now + ORPHANS_S
-        if now >= self._cancels_at:
-            self._dispatch.end_overdue_cancels()
-            self._cancels_at = now + CANCELS_S
-        if now >= self._upkeep_at:
-            self._dispatch.upkeep()
-            self._upkeep_at = now + UPKEEP_S
+        self._clear_up(now)
         if self._mail:
             self._mailbox.announce_mail(self._mail)
             self._mail = []
+
+    def _clear_up(self, now: float) -> None:
+        """What the dead left, what should have ended, and what the coming weeks need."""
+        if self._lost and now >= self._orphans_at:
+            self._wake(self._dispatch.lose_orphans())
+            self._lost = False
+        if self._overdue and now >= self._cancels_at:
+            self._dispatch.end_overdue_cancels()
+            self._overdue, self._cancels_at = False, now + CANCELS_S
+        if now >= self._upkeep_at:
+            self._dispatch.upkeep()
+            self._upkeep_at = now + UPKEEP_S
 
     def _finish(self) -> None:
         if self._tasks.idle:
@@ -293,32 +313,44 @@ class Dispatcher:
     def _look(self, now: float) -> None:
         if now >= self._look_at:
             self._look_runs = self._look_tasks = True
-            self._look_at = now + self._poll_s
-        if now >= self._due_at:
+            self._look_at = math.inf
+        for_runs = (self._look_runs or self._look_new) and bool(self._free_engines())
+        if now >= self._due_at and not for_runs:  # otherwise asked in the next tick, about what is left then
             self._ask_due(now)
         looked = False
-        if self._look_runs and self._free_engines():
+        if for_runs:
             looked = True
-            self._look_runs = self._claim_runs()
+            more = self._claim_runs(self._dispatch.claim if self._look_runs else self._dispatch.claim_due)
+            self._look_runs, self._look_new = self._look_runs and more, more
         if self._look_tasks and self._tasks.credit:
             looked = True
-            self._look_tasks = self._tasks.claim()
+            claimed, self._look_tasks = self._tasks.claim()
+            if claimed:
+                self._look_min_s = LOOK_MIN_S
         if looked:  # asked in the next tick: what was claimed leaves first
             self._due_at = min(self._due_at, max(now, self._due_asked_at + DUE_S))
 
     def _ask_due(self, now: float) -> None:
-        """Look again when something gets due; less and less often if what is due cannot be had."""
-        due = self._dispatch.next_due(self._queues)
-        self._due_asked_at, self._due_at = now, math.inf
+        """Look when something gets due; less and less often if what is due cannot be had."""
+        due = self._dispatch.next_due(self._queues, [engine.owner for engine in self._engines.values()])
+        self._lost |= due.lost
+        self._overdue |= due.cancel_in_s is not None and due.cancel_in_s <= 0
+        if due.suspect_in_s is not None and due.suspect_in_s <= 0:
+            self._quarantine.take()
         waits = [due.run_in_s] if self._free_engines() else []
         waits += [due.task_in_s] if self._tasks.credit else []
-        wait_s = min((wait_s for wait_s in waits if wait_s is not None), default=None)
-        if wait_s is not None:
-            self._look_at = min(self._look_at, now + max(wait_s, self._look_min_s))
-            if wait_s <= 0:
-                self._look_min_s = min(2 * self._look_min_s, self._poll_s)
+        wait_s = min((wait_s for wait_s in waits if wait_s is not None), default=math.inf)
+        if wait_s <= 0:
+            self._look_at = min(self._look_at, now + self._look_min_s)
+            self._look_min_s = min(2 * self._look_min_s, self._poll_s)
+        elif wait_s < math.inf:
+            self._look_min_s = LOOK_MIN_S
+            self._look_at = min(self._look_at, now + max(wait_s, LOOK_MIN_S))
+        self._due_asked_at, self._due_at = now, now + self._poll_s
+        if due.suspect_in_s is not None and due.suspect_in_s > 0:
+            self._due_at = min(self._due_at, now + due.suspect_in_s)
 
-    def _claim_runs(self) -> bool:
+    def _claim_runs(self, claim: Callable[[str, int], list[ClaimedRun]]) -> bool:
         """Claim runs for the engines, the freest first; return True if there may be more.
 
         An engine's share of a claim is its share of what is free in the whole group, so that nodes that look at the
@@ -328,7 +360,7 @@ class Dispatcher:
         full = False
         for peer, engine in engines:
             limit = min(engine.free, max(CLAIM_MIN, CLAIM_MAX * engine.free // total))
-            runs = self._dispatch.claim(engine.owner, limit)
+            runs = claim(engine.owner, limit)
             if runs:
                 engine.free -= len(runs)
                 self._look_min_s = LOOK_MIN_S

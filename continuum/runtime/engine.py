@@ -81,21 +81,21 @@ class Engine:
         self._crew = Crew(ports.crew)
         self._asking = Asking(offload, ports.clock)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
-        self._ownership = Ownership(owner, "", self._asking, ports.clock, loaded)
+        self._loading = Loading(self._asking, self._loaded)
+        look_for_leases = LeaseScan(self._asking, str(owner), self._runs, self._loading).look
+        self._ownership = Ownership(owner, "", self._asking, ports.clock, look_for_leases, loaded)
         self._outgoing = Outgoing(ports)
         self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
         room, now_us = lambda: self._commits.room, self._ownership.now_us
-        self._firing = Firing(self._runs, room, now_us, self._touch)
-        self._loading = Loading(self._asking, self._loaded)
-        self._reading = Reading(self._asking, self._read)
+        self._firing = Firing(self._runs, room, now_us, self._touch, self._missed)
+        self._reading = Reading(self._asking, self._runs, self._read)
         self._results = Results(self._asking)
         look = self._reading.want
         self._attempts = Attempts(ports, self._runs, self._crew, self._commits, now_us, self._results, look)
         self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
-        self._kin = Kin(self._runs, self._loading, self._reading, self._outgoing)
-        self._scan = LeaseScan(self._asking, ports.clock, str(owner), self._runs, self._loading)
+        self._kin = Kin(self._loading, self._reading, self._outgoing)
         self._draining = False
         self._releasing = Releasing(
             self._asking,
@@ -110,7 +110,7 @@ class Engine:
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
             TimersFired: lambda _, message: self._firing.add(message.timers),
-            Wake: self._on_wake,
+            Wake: lambda _, message: self._reading.wake_all(message.runs),
             WorkerReady: self._on_worker,
             Recovered: self._on_recovered,
             Members: lambda _, message: self._outgoing.neighbours.members(message),
@@ -151,8 +151,6 @@ class Engine:
         self._ownership.tick()
         if self._ownership.lost:
             return
-        if self._ownership.live:
-            self._scan.tick()
         self._attempts.tick()
         self._results.tick()
         if self._limits.alone and not self._draining and (self._runs or not self._loading.idle):
@@ -175,7 +173,6 @@ class Engine:
             self._ownership.wake_at(),
             self._attempts.wake_at(),
             self._outgoing.announce_at(),
-            self._scan.wake_at(),
             self._releasing.wake_at(),
             self._firing.wake_at(),
         )
@@ -245,6 +242,7 @@ class Engine:
             return
         self.code.found(run.id)
         self._runs[run.id] = run
+        self._reading.begun(run)
         if loaded is None:
             self._snapshots.follow(run, 0)
         else:
@@ -268,11 +266,9 @@ class Engine:
         else:
             self._attempts.finished(worker, message, at)
 
-    def _on_wake(self, _: Peer, message: Wake) -> None:
-        for run_id in message.runs:
-            run = self._runs.get(run_id)
-            if run is not None and not run.evicting:
-                self._reading.want(run)
+    def _missed(self, run_id: bytes, seq: int) -> None:
+        if not self._reading.wake(run_id):
+            self._outgoing.timer_missed(run_id, seq)
 
     def _on_worker(self, worker: Peer, message: WorkerReady) -> None:
         if self._outgoing.neighbours.alive.get(worker.name, worker.incarnation) == worker.incarnation:

@@ -16,7 +16,7 @@ TimerKey = tuple[bytes, int]
 
 class Firing:
     """``room()`` says how many more of the ``runs`` may change now, ``now_us()`` is the database's time; ``touch(run)``
-    is called for each that changed."""
+    is called for each that changed, ``missed(run, seq)`` for each timer whose run is not here, or about to go."""
 
     def __init__(
         self,
@@ -24,8 +24,9 @@ class Firing:
         room: Callable[[], int],
         now_us: Callable[[], int],
         touch: Callable[[LiveRun], None],
+        missed: Callable[[bytes, int], None],
     ) -> None:
-        self._runs, self._room, self._now_us, self._touch = runs, room, now_us, touch
+        self._runs, self._room, self._now_us, self._touch, self._missed = runs, room, now_us, touch, missed
         self._waiting: deque[TimerKey] = deque()
 
     def add(self, timers: Iterable[TimerKey]) -> None:
@@ -38,7 +39,9 @@ class Firing:
             for _ in range(min(self._room(), len(waiting))):
                 run_id, seq = waiting.popleft()
                 run = self._runs.get(run_id)
-                if run is not None and not run.evicting and run.machine.fire(seq, now_us):
+                if run is None or run.evicting:
+                    self._missed(run_id, seq)
+                elif run.machine.fire(seq, now_us):
                     self._touch(run)
 
     def wake_at(self) -> float:

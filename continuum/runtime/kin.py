@@ -19,10 +19,8 @@ from continuum.runtime.reading import Loading, Reading
 
 
 class Kin:
-    def __init__(
-        self, runs: dict[bytes, LiveRun], loading: Loading, reading: Reading, outgoing: Outgoing
-    ) -> None:
-        self._runs, self._loading, self._reading, self._outgoing = runs, loading, reading, outgoing
+    def __init__(self, loading: Loading, reading: Reading, outgoing: Outgoing) -> None:
+        self._loading, self._reading, self._outgoing = loading, reading, outgoing
 
     def committed(self, run: LiveRun, commit: RunCommit) -> None:
         """The commit was written."""
@@ -46,10 +44,5 @@ class Kin:
 
     def _tell_parent(self, run: LiveRun) -> None:
         parent = run.machine.identity.parent_run_id
-        if parent is None:
-            return
-        here = self._runs.get(parent.bytes)
-        if here is not None and not here.evicting:
-            self._reading.want(here)
-        else:
+        if parent is not None and not self._reading.wake(parent.bytes):
             self._outgoing.mail_for(parent.bytes)

@@ -104,8 +104,8 @@ class ThreadOffload:
                 except Exception as error:  # noqa: BLE001 - a lane that ended would stop every run of the engine
                     log.exception("work of lane %s failed", lane.value)
                     completion = Completion(ticket, error=JournalError(lane.value, repr(error)))
-                del item, work  # a batch must not live until the next one comes
                 completions.append(completion)
+                del item, work, completion  # neither a batch nor its answer may live until the next one comes
                 wake.set()
 
 

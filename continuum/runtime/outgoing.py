@@ -13,6 +13,7 @@ from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet, Wak
 ANNOUNCE_S = 2.0
 ROOM_S = 0.1  # between two announcements of nothing but room for more runs
 NEAR_TIMER_S = 60.0  # farther ones the timer reads by itself
+AGAIN_S = 0.1  # a lease is given back, or a run loaded, in less as a rule
 
 
 class Outgoing:
@@ -36,6 +37,10 @@ class Outgoing:
                 self._timers.append((commit.run_id.bytes, timer.seq, max(delay_s, 0.0)))
         if commit.tasks_set:
             self._look_tasks = True
+
+    def timer_missed(self, run: bytes, seq: int) -> None:
+        """A timer fired for a run that was not here: the timer is to ask soon whose it is then."""
+        self._timers.append((run, seq, AGAIN_S))
 
     def ended(self, run: bytes) -> None:
         self._ended.append(run)

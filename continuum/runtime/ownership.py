@@ -1,14 +1,17 @@
 """The engine's own row: registered at start, renewed while it lives, and the source of the database's time (L2, L3).
 
+Each renewal says which lease of the engine is the newest, by which it notices those that it never heard of (B6).
+
 The engine is also held by the session of its ``LEASE`` lane, whose end tells others that it is dead (L4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from continuum.model.ids import Owner
 from continuum.ports.clock import Clock
+from continuum.ports.dispatch import Beat
 from continuum.ports.offload import Desk, Lane
 from continuum.runtime.asking import Asking
 from continuum.runtime.role import log
@@ -18,7 +21,8 @@ HEARTBEAT_S = 10.0
 
 
 class Ownership:
-    """``live``: registered, and never found expired. ``lost``: it was expired, and others may hold its runs: the
+    """``leased`` is called with the largest token of the engine's leases, at each renewal.
+    ``live``: registered, and never found expired. ``lost``: it was expired, and others may hold its runs: the
     process has to end, and a new incarnation begins with nothing."""
 
     def __init__(
@@ -27,11 +31,12 @@ class Ownership:
         address: str,
         asking: Asking,
         clock: Clock,
+        leased: Callable[[int], None],
         loaded: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.owner = str(owner)
         self._node, self._address, self._loaded = owner.node, address, loaded
-        self._asking, self._clock = asking, clock
+        self._asking, self._clock, self._leased = asking, clock, leased
         self.live = False
         self.lost = False
         self._next_beat = float("inf")
@@ -66,15 +71,19 @@ class Ownership:
 
     def _registered(self, database_time: float) -> None:
         self.live = True
-        self._beaten(database_time)
+        self._renewed(database_time)
 
-    def _beaten(self, database_time: float | None) -> None:
-        if database_time is None:
+    def _beaten(self, beat: Beat | None) -> None:
+        if beat is None:
             log.error(
                 "owner %s was found expired: its runs may have another owner now; starting anew", self.owner
             )
             self.live, self.lost = False, True
             return
+        self._renewed(beat.now)
+        self._leased(beat.token)
+
+    def _renewed(self, database_time: float) -> None:
         now = self._clock.monotonic()
         self._offset_s = database_time - now
         self._next_beat = now + HEARTBEAT_S

@@ -10,14 +10,15 @@ Nothing here is durable: the attempt's event is, and recovery asks the workers.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import msgspec
 
-from continuum.wire.messages import Execute, Key
+from continuum.wire.messages import Execute, Key, LastWord
 from continuum.wire.post import Peer, Post
 
-SPILL_AFTER_S = 0.5
+SPILL_AFTER_S = 0.5  # of waiting for credit, or for the successor of a worker that died
 
 
 Waiting = tuple[float, Execute]
@@ -34,18 +35,22 @@ class Spilled(msgspec.Struct, frozen=True):
 class WorkerLine:
     """A live worker: its credit (``window``), and how many attempts it has from here."""
 
-    __slots__ = ("outstanding", "peer", "queues", "stopping", "window")
+    __slots__ = ("outstanding", "peer", "queues", "said", "stopping", "window")
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
         self.queues: frozenset[str] = frozenset()
         self.window = 0
-        self.stopping = False
+        self.said = self.stopping = False
         self.outstanding = 0
 
     @property
     def credit(self) -> int:
         return 0 if self.stopping else self.window - self.outstanding
+
+    def may_take(self, queue: str) -> bool:
+        """True if the worker takes work of this queue, now or when it has room, as far as is known."""
+        return not self.stopping and (not self.said or queue in self.queues)
 
 
 class Placement:
@@ -56,6 +61,7 @@ class Placement:
         self._lines: dict[str, WorkerLine] = {}
         self._backlog: dict[str, deque[Waiting]] = {}
         self._where: dict[Key, WorkerLine] = {}
+        self._one_died, self._successor_by = False, -math.inf
         self.draining = False
 
     # -- workers
@@ -68,7 +74,10 @@ class Placement:
     def worker_says(self, peer: Peer, queues: tuple[str, ...], window: int, stopping: bool) -> None:
         self.worker_up(peer)
         line = self._lines[peer.name]
-        line.queues, line.window, line.stopping = frozenset(queues), window, stopping
+        line.said, line.queues, line.window = True, frozenset(queues), window
+        if stopping:
+            line.stopping = True  # for good: nothing is sent after the last word
+            self._post.send(peer, LastWord(self._keys_at(line)))
 
     def worker_down(self, peer: Peer) -> list[Key]:
         """Return the attempts that died with the worker."""
@@ -76,10 +85,14 @@ class Placement:
         if line is None or line.peer != peer:
             return []
         del self._lines[peer.name]
-        dead = sorted(key for key, where in self._where.items() if where is line)
+        self._one_died |= not line.stopping
+        dead = self._keys_at(line)
         for key in dead:
             del self._where[key]
         return dead
+
+    def _keys_at(self, line: WorkerLine) -> list[Key]:
+        return sorted(key for key, where in self._where.items() if where is line)
 
     def workers(self) -> list[Peer]:
         return [line.peer for line in self._lines.values()]
@@ -128,6 +141,8 @@ class Placement:
 
     def place(self, now: float) -> list[Spilled]:
         """Send the backlog to workers with credit; return the attempts that should go into task rows."""
+        if self._one_died:
+            self._one_died, self._successor_by = False, now + SPILL_AFTER_S
         spilled: list[Spilled] = []
         for queue, backlog in self._backlog.items():
             while backlog:
@@ -135,13 +150,21 @@ class Placement:
                 if line is None:
                     break
                 self._hand_out(backlog, line, count)
-            while backlog and (self.draining or now - backlog[0][0] >= SPILL_AFTER_S):
+            while backlog and (self.draining or now >= self._spill_at(queue, backlog[0])):
                 spilled.append(Spilled(backlog.popleft()[1], queue))
         return spilled
 
     def place_at(self) -> float:
         """When the oldest attempt of the backlog must be spilled."""
-        return min((b[0][0] + SPILL_AFTER_S for b in self._backlog.values() if b), default=float("inf"))
+        return min((self._spill_at(queue, b[0]) for queue, b in self._backlog.items() if b), default=math.inf)
+
+    def _spill_at(self, queue: str, oldest: Waiting) -> float:
+        """At once, where no worker of this node takes the queue: others wait for the row."""
+        since, _ = oldest
+        late = since + SPILL_AFTER_S
+        if any(line.may_take(queue) for line in self._lines.values()):
+            return late
+        return min(late, max(since, self._successor_by))
 
     def _hand_out(self, backlog: deque[Waiting], line: WorkerLine, count: int) -> None:
         where, before = self._where, len(self._where)

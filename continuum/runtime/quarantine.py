@@ -14,8 +14,9 @@ so a node that is killed from outside now and then parks nobody.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from uuid import UUID
 
 from continuum.ports.clock import Clock
@@ -25,7 +26,6 @@ from continuum.wire.messages import Assign
 from continuum.wire.post import Peer, Post
 
 LONE_ENGINE = "engine-alone"
-LOOK_S = 5.0
 OPENED_S = 10.0  # the lone engine is given so long to come, before it is asked for again
 DEATHS_MAX = 5
 DEATHS = "CONTINUUM_ENGINE_DEATHS"
@@ -41,15 +41,12 @@ class Quarantine:
         self._post, self._dispatch, self._clock, self._open = post, dispatch, clock, open
         self._deaths_max = deaths_max
         self._deaths: list[Death] = []
-        self._look_at = clock.monotonic() + LOOK_S if open is not None else float("inf")
+        self._open_at = -math.inf  # not sooner again
         self._engine: tuple[Peer, str] | None = None  # it is there, registered, and has no run
 
     @property
     def pending(self) -> bool:
         return bool(self._deaths)
-
-    def wake_at(self) -> float:
-        return self._look_at
 
     def died(self, owner: str, run_id: UUID) -> None:
         """Code of this run was on the thread of ``owner`` when it died."""
@@ -59,29 +56,25 @@ class Quarantine:
     def engine_says(self, peer: Peer, owner: str, free: int) -> None:
         """The lone engine announces itself."""
         self._engine = (peer, owner) if free > 0 else None
-        if free > 0:
-            self.look_now()
 
     def engine_down(self, peer: Peer) -> None:
         if self._engine is not None and self._engine[0] == peer:
             self._engine = None
 
-    def look_now(self) -> None:
-        if self._open is not None:
-            self._look_at = self._clock.monotonic()
+    def write(self) -> bool:
+        """Blame, and say whether there was somebody; to be done before the dead are declared dead, so that nobody
+        claims the run in between."""
+        if not self._deaths:
+            return False
+        self._dispatch.blame(self._deaths, self._deaths_max)
+        self._deaths = []
+        return True
 
-    def write(self) -> None:
-        """Blame; to be done before the dead are declared dead, so that nobody claims the run in between."""
-        if self._deaths:
-            self._dispatch.blame(self._deaths, self._deaths_max)
-            self._deaths = []
-            self.look_now()
-
-    def look(self, now: float, owners: Sequence[str]) -> None:
-        """Give the lone engine a run, or start it if there is one for it. ``owners``: the node's engines."""
-        if self._open is None or now < self._look_at:
+    def take(self) -> None:
+        """There is a run that can be resumed alone now: give it to the lone engine, or start that."""
+        now = self._clock.monotonic()
+        if self._open is None:
             return
-        self._look_at = now + LOOK_S
         if self._engine is not None:
             peer, owner = self._engine
             runs = self._dispatch.claim_suspect(owner)
@@ -89,15 +82,9 @@ class Quarantine:
                 log.warning("run %s is resumed alone, because engines died of it", runs[0].run_id)
                 self._engine = None
                 self._post.send(peer, Assign(owner, runs))
-            return
-        wait_s = self._dispatch.next_suspect(owners)
-        if wait_s is None:
-            return
-        if wait_s > 0:
-            self._look_at = now + min(wait_s, LOOK_S)
-            return
-        self._look_at = now + OPENED_S
-        self._open()
+        elif now >= self._open_at:
+            self._open_at = now + OPENED_S
+            self._open()
 
 
 def deaths_of_environment() -> int:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-from continuum.ports.clock import Clock
 from continuum.ports.journal import Lease, LoadedRun, Mail
 from continuum.ports.offload import Lane, MailWork
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import LiveRun
+from continuum.runtime.recent import Recent
 
-SCAN_S = 10.0
 LOADS_MAX = 100
 MAILS_MAX = 1000
+MISSED_MAX = 10_000  # beyond it the router's scan finds the mail
 
 
 class Loading:
@@ -60,12 +60,39 @@ class Loading:
 
 
 class Reading:
-    """``read(run, mail)`` is called for every run asked for, with None for one that is not held or live any more."""
+    """``read(run, mail)`` is called for every run asked for, with None for one that is not held or live any more.
 
-    def __init__(self, asking: Asking, read: Callable[[LiveRun, Mail | None], None]) -> None:
-        self._asking, self._read = asking, read
+    A wake may come while its run is on its way here: leased to this engine, and read already, or not to be read at all
+    because it is new. So a wake for a run that is not among ``runs`` is remembered until the run has begun.
+    """
+
+    def __init__(
+        self, asking: Asking, runs: Mapping[bytes, LiveRun], read: Callable[[LiveRun, Mail | None], None]
+    ) -> None:
+        self._asking, self._runs, self._read = asking, runs, read
         self._wanted: dict[bytes, LiveRun] = {}
+        self._missed: Recent[bytes, None] = Recent(MISSED_MAX)
         self._busy = False
+
+    def wake(self, run_id: bytes) -> bool:
+        """Something came for this run. False if it is not here, or about to go: what gives it back sees all mail."""
+        run = self._runs.get(run_id)
+        if run is None:
+            self._missed.put(run_id, None)
+        elif not run.evicting:
+            self.want(run)
+            return True
+        return False
+
+    def wake_all(self, run_ids: Iterable[bytes]) -> None:
+        for run_id in run_ids:
+            self.wake(run_id)
+
+    def begun(self, run: LiveRun) -> None:
+        """The run is here now."""
+        if run.id in self._missed:
+            del self._missed[run.id]
+            self.want(run)
 
     def want(self, run: LiveRun) -> None:
         self._wanted[run.id] = run
@@ -90,28 +117,28 @@ class Reading:
 class LeaseScan:
     """Finds the leases that a lost message never announced (B6), and has those loaded that are none of ``runs``.
 
-    Tokens grow, but a smaller one may be committed later; so each scan begins where the one before the last ended.
+    Tokens grow, but a smaller one may be committed later; so each scan begins where the one before the last ended. One
+    that would find nothing, because no lease has a token beyond that, is not asked for.
     """
 
-    def __init__(
-        self, asking: Asking, clock: Clock, owner: str, runs: dict[bytes, LiveRun], loading: Loading
-    ) -> None:
-        self._asking, self._clock, self._owner = asking, clock, owner
-        self._runs, self._loading = runs, loading
-        self._at = clock.monotonic() + SCAN_S
+    def __init__(self, asking: Asking, owner: str, runs: Mapping[bytes, LiveRun], loading: Loading) -> None:
+        self._asking, self._owner, self._runs, self._loading = asking, owner, runs, loading
         self._from = self._next = 0
+        self._busy = False
 
-    def tick(self) -> None:
-        now = self._clock.monotonic()
-        if now >= self._at:
-            self._at = now + SCAN_S
-            owner, token = self._owner, self._from
-            self._asking.ask(Lane.READ, lambda desk: desk.journal.leased_since(owner, token), self._scanned)
-
-    def wake_at(self) -> float:
-        return self._at
+    def look(self, newest: int) -> None:
+        """Scan, given the largest token of the owner's leases."""
+        if self._busy:
+            return
+        if newest <= self._from:
+            self._scanned([])
+            return
+        self._busy = True
+        owner, token = self._owner, self._from
+        self._asking.ask(Lane.READ, lambda desk: desk.journal.leased_since(owner, token), self._scanned)
 
     def _scanned(self, leases: list[Lease]) -> None:
+        self._busy = False
         self._from = self._next
         self._next = max((lease.token for lease in leases), default=self._next)
         for lease in leases:

@@ -27,7 +27,7 @@ from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.passing import Passed, Passing
 from continuum.runtime.role import Ports
 from continuum.runtime.worker import outcome_of
-from continuum.wire.messages import Abandon, Execute, Finished, Key, Settled, WorkerReady
+from continuum.wire.messages import Abandon, Execute, Finished, Key, LastWord, Settled, WorkerReady
 from continuum.wire.post import Peer
 
 TaskKey = tuple[UUID, int, int]
@@ -102,7 +102,10 @@ class Tasks:
         """Return True if that worker has credit now, and had none before."""
         line = self._line(worker)
         before = line.credit
-        line.queues, line.window, line.stopping = ready.queues, ready.window, ready.stopping
+        line.queues, line.window = ready.queues, ready.window
+        if ready.stopping:
+            line.stopping = True  # for good: nothing is sent after the last word
+            self._post.send(worker, LastWord(sorted(line.out)))
         return line.credit > 0 and before == 0
 
     def worker_down(self, worker: Peer) -> None:
@@ -166,15 +169,16 @@ class Tasks:
         if self._clock.monotonic() >= self._withdrawn_at:
             self._stop_withdrawn()
 
-    def claim(self) -> bool:
-        """Claim as many tasks as there is credit for and send them; return True if there may be more."""
-        more = False
+    def claim(self) -> tuple[int, bool]:
+        """Claim as many tasks as there is credit for and send them; return how many, and True if there may be more."""
+        count, more = 0, False
         for queues in dict.fromkeys(line.queues for line in self._lines.values()):
             credit = sum(line.credit for line in self._lines.values() if line.queues == queues)
             limit = min(credit, CLAIM_MAX)
             if limit:
-                more |= self._claim(queues, limit) == limit
-        return more
+                claimed = self._claim(queues, limit)
+                count, more = count + claimed, more or claimed == limit
+        return count, more
 
     def _claim(self, queues: tuple[str, ...], limit: int) -> int:
         claimer = self._claimers.current

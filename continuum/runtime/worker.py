@@ -27,6 +27,7 @@ import msgspec
 from continuum.ports.dispatch import Dispatch
 from continuum.ports.executor import Executor
 from continuum.ports.journal import TaskOutcome
+from continuum.runtime.farewell import Farewell
 from continuum.runtime.neighbours import DISPATCHER, GROUP, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.recent import Recent
@@ -40,6 +41,7 @@ from continuum.wire.messages import (
     Finished,
     Heartbeat,
     Key,
+    LastWord,
     Members,
     Message,
     Recover,
@@ -52,7 +54,6 @@ from continuum.wire.post import Peer
 ANNOUNCE_S = 2.0
 ANNOUNCE_MIN_S = 0.1  # between two announcements for the dispatcher's sake, or while leaving
 ADOPTION_S = 1.0  # a dead engine's successor asks for its attempts within this time, or it is too late
-LINGER_S = 0.5  # what was sent before the engines heard that this worker leaves still arrives
 CLAIM_TTL_S, CLAIM_BEAT_S = 30.0, 10.0
 STORE_MAX = 500
 STORED_MAX = 10_000
@@ -98,7 +99,7 @@ class Worker:
         self._beats_at = now
         self._announced = (0, 0)
         self._announced_at, self._announce_at = now - ANNOUNCE_S, now
-        self._linger_until: float | None = None
+        self._farewell = Farewell(self._neighbours, ports.clock)
 
     def begin(self) -> None:
         self._announce_at = self._clock.monotonic()
@@ -116,6 +117,8 @@ class Worker:
                     self._disown(sender, keys)
                 case Abandon(keys):
                     self._abandon(sender, keys)
+                case LastWord(keys):
+                    self._last_word(sender, keys)
                 case Members():
                     self._neighbours.members(message)
                 case Ask(owner):
@@ -150,28 +153,29 @@ class Worker:
         self._announce(now)
 
     def wake_at(self) -> float:
-        moments = [self._announce_at, self._window.sample_at(), self._executor.wake_at()]
+        moments = [
+            self._announce_at,
+            self._window.sample_at(),
+            self._executor.wake_at(),
+            self._farewell.wake_at(),
+        ]
         moments.append(max(self._write_at(), self._outage.until))
         if self._executor.beating:
             moments.append(self._beats_at)
         if self._free_changed():
             moments.append(self._announced_at + ANNOUNCE_MIN_S)
-        if self._linger_until is not None and self._linger_until > self._clock.monotonic():
-            moments.append(self._linger_until)
         return min(moments)
 
     def drain(self) -> None:
         """Ask for no more work. What arrives nevertheless is run: its record is durable, and refusing it would cost
         the attempt."""
-        if self._linger_until is None:
-            now = self._clock.monotonic()
-            self._linger_until, self._announce_at = now + LINGER_S, now
+        if not self._farewell.begun:
+            self._farewell.begin()
+            self._announce_at = self._clock.monotonic()
 
     @property
     def drained(self) -> bool:
-        if self._linger_until is None or self._held:
-            return False
-        return self._clock.monotonic() >= self._linger_until
+        return not self._held and self._farewell.over
 
     @property
     def worn_out(self) -> bool:
@@ -248,6 +252,10 @@ class Worker:
             elif held.requester == sender:
                 self._executor.stop(key)
                 self._forget(key)
+
+    def _last_word(self, sender: Peer, keys: Sequence[Key]) -> None:
+        if all(key in self._held or key in self._stored for key in keys):
+            self._farewell.said(sender)
 
     def _make_ownerless(self, key: Key, held: _Held, store_at: float) -> None:
         self._ownerless.add(key)
@@ -342,7 +350,7 @@ class Worker:
 
     def _credits(self) -> tuple[int, int]:
         """Return the credit of each engine, and the dispatcher's: the slots that no engine uses."""
-        if self._linger_until is not None:
+        if self._farewell.begun:
             return 0, 0
         free = self._slots - (self._open - self._open_claimed)
         return self._window.share(len(self._neighbours.names("engine"))), max(0, free)
@@ -356,14 +364,14 @@ class Worker:
         due = now >= self._announce_at or 4 * abs(window - before) > before
         if not due and not (now >= self._announced_at + ANNOUNCE_MIN_S and self._free_changed()):
             return
-        leaving = self._linger_until is not None
+        leaving = self._farewell.begun
         self._neighbours.announce("engine", WorkerReady(self._queues, window, self._open, leaving))
         self._neighbours.announce(DISPATCHER, WorkerReady(self._queues, free, self._open, leaving))
         self._neighbours.announce(
             GROUP, WorkerReady(self._queues, self._slots, min(self._open, self._slots), leaving)
         )
         self._announced, self._announced_at = (window, free), now
-        lingers = leaving and now < (self._linger_until or 0.0)
+        lingers = leaving and not self._farewell.over
         self._announce_at = now + (ANNOUNCE_MIN_S if lingers else ANNOUNCE_S)
 
 

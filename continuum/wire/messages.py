@@ -89,6 +89,13 @@ class WorkerReady(msgspec.Struct, frozen=True, array_like=True, tag="w"):
     stopping: bool = False
 
 
+class LastWord(msgspec.Struct, frozen=True, array_like=True, tag="L"):
+    """engine | dispatcher → worker that stops: these attempts you have from me or are about to get, and no others. It
+    follows what was sent before; said again whenever the worker says that it stops."""
+
+    keys: list[Key]
+
+
 class Recover(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     """engine → worker: which of these attempts do you hold? From now on their results go to me."""
 
@@ -211,6 +218,7 @@ Message = (
     | Disowned
     | Abandon
     | WorkerReady
+    | LastWord
     | Recover
     | Recovered
     | EngineReady

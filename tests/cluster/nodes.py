@@ -20,8 +20,9 @@ from continuum.node import NodeConfig
 from continuum.postgres import open_store
 from continuum.wire.curve import ClusterKey
 from continuum.wire.inquiry import ask_status
+from tests.forks import CHECKOUT as CHECKOUT
+from tests.forks import Fork, fork
 
-CHECKOUT = Path(__file__).parents[2]
 LIMIT_S = 60.0
 FLOWS = "tests.cluster.node_flows"
 PROGRAM = """
@@ -48,15 +49,21 @@ class ForegroundNode:
     ) -> None:
         self.folder = folder
         self._log = folder / f"{config.node_name}-{time.monotonic_ns()}.log"
+        environment = os.environ | {"PYTHONPATH": str(CHECKOUT)} | dict(environment or {})
+        settings = json.dumps(asdict(config))
+        self.process: Fork | subprocess.Popen[bytes]
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, sys.executable, "-c", PROGRAM, json.dumps(asdict(config))],
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(CHECKOUT)} | dict(environment or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            if command:
+                self.process = subprocess.Popen(
+                    [*command, sys.executable, "-c", PROGRAM, settings],
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                )
+            else:
+                self.process = fork(PROGRAM, settings, cwd=folder, env=environment, stdout=log, stderr=log)
         self._tree = psutil.Process(self.process.pid)
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 import pytest
 
 from continuum.postgres import migrate
-from tests.integration.commands import COMMAND, LIMIT_S, Commands
+from tests.forks import Fork
+from tests.integration.commands import LIMIT_S, Commands
 from tests.integration.servers import wait_until
 
 pytestmark = pytest.mark.cluster
@@ -32,17 +32,9 @@ def continuum(tmp_path: Path, database_url: str, fresh_schema: str) -> Commands:
     return Commands(tmp_path, database_url, fresh_schema.removeprefix("continuum_"))
 
 
-def start(continuum: Commands, stack: ExitStack, name: str, *options: str) -> subprocess.Popen[bytes]:
+def start(continuum: Commands, stack: ExitStack, name: str, *options: str) -> Fork:
     arguments = ("node", "start", "status_app", "--name", name, "--workers", "1", *options)
-    log = stack.enter_context((continuum.folder / f"{name}.log").open("wb"))
-    process = subprocess.Popen(
-        [*COMMAND, *continuum.with_instance(*arguments)],
-        cwd=continuum.folder,
-        env=continuum.environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-    )
+    process = continuum.start(*arguments, log=continuum.folder / f"{name}.log")
     stack.callback(process.wait)
     stack.callback(process.kill)
     return process

@@ -127,6 +127,18 @@ def test_an_isolated_activity_dies_with_its_worker_and_another_worker_tries_agai
     assert run.result(timeout=LIMIT_S) >= 2, "the second attempt may have met the other dying worker"
 
 
+def test_the_database_sees_which_process_a_session_belongs_to(node: Node, database_url: str) -> None:
+    node.wait_ready(LIMIT_S)
+    roles = ("group", "router", "timer", "dispatcher", "engine-1")
+
+    def named() -> set[str]:
+        with psycopg.connect(database_url) as connection:
+            asked = "select application_name from pg_stat_activity where datname = current_database()"
+            return {name for (name,) in connection.execute(asked)}
+
+    wait_until(lambda: {f"continuum-{role}" for role in roles} <= named(), "each has a session of its name")
+
+
 @pytest.mark.rule("I1")
 def test_two_instances_in_one_program_do_not_see_each_other(
     node: Node, client: Client, database_url: str, other_instance: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.cluster.nodes import wait_until
 
 RUNS, RUNS_MAX, EACH, LEGS = 60, 600, 10, 4
 LIMIT_S = 90.0
+OPEN = "select pid from pg_stat_activity where datname = current_database() and xact_start < %s"
 FLOWS = "tests.cluster.journeys"
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]
@@ -85,6 +87,15 @@ class Pair:
             [name],
         )
 
+    def is_at_rest(self) -> bool:
+        """True once all transactions of this moment are over; False if one is still open after a second."""
+        ((now,),) = self.ask("select clock_timestamp()")
+        deadline = time.monotonic() + 1.0
+        while self.ask(OPEN, now):
+            if time.monotonic() > deadline:
+                return False
+        return True
+
     def finish(self, runs: list[RunHandle[list[object]]]) -> dict[UUID, list[object]]:
         for run in runs:
             run.signal(go, 7, id="go")
@@ -123,15 +134,28 @@ def test_what_a_killed_node_had_ends_right_on_the_other_without_waiting_for_an_e
 
 
 @contextmanager
-def frozen(pids: list[int]) -> Iterator[None]:
-    """The supervisor comes first, so that it does not see its children stand still."""
+def frozen(pair: Pair, node: Node) -> Iterator[None]:
+    """Between two transactions: one that is open keeps its rows from everybody until the server gives it up."""
+    pids = pids_of(node)
     try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        freeze(pids)
+        while not pair.is_at_rest():
+            thaw(pids)
+            freeze(pids)
         yield
     finally:
-        for pid in reversed(pids):
-            os.kill(pid, signal.SIGCONT)
+        thaw(pids)
+
+
+def freeze(pids: list[int]) -> None:
+    """The supervisor comes first, so that it does not see its children stand still."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+
+def thaw(pids: list[int]) -> None:
+    for pid in reversed(pids):
+        os.kill(pid, signal.SIGCONT)
 
 
 def tell_dispatcher(node: Node, folder: Path, message: Message) -> None:
@@ -153,7 +177,7 @@ def test_a_node_that_was_given_up_while_frozen_changes_nothing_when_it_wakes_and
     runs = pair.start()
     until_growth(ledger)
     before = pair.owners("lost")
-    with frozen(pids_of(pair.lost)):
+    with frozen(pair, pair.lost):
         pair.postpone_expiry("lost")
         verdict = NodeDied("lost", before[0].boot)
         tell_dispatcher(pair.left, Path(pair.left._report.run_directory), verdict)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from continuum.config import ENVIRONMENT_VARIABLE
+from tests.forks import CHECKOUT as CHECKOUT
+from tests.forks import SEARCH_PATH, Fork, fork
 from tests.integration.servers import wait_until
 
-CHECKOUT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "continuum_cli"]
+PROGRAM = "from continuum_cli.entry import main; main()"
 LIMIT_S = 60.0
 
 
@@ -50,21 +52,41 @@ class Commands:
     @property
     def environment(self) -> dict[str, str]:
         """That of a user in that folder, who has named the database."""
-        paths = f"{CHECKOUT}{os.pathsep}{CHECKOUT / 'cli'}"
         named = {} if self.database is None else {ENVIRONMENT_VARIABLE: self.database}
-        return os.environ | {"PYTHONPATH": paths, "COLUMNS": "80"} | named
+        return os.environ | {"PYTHONPATH": SEARCH_PATH, "COLUMNS": "80"} | named
 
     def __call__(self, *arguments: str, stdin: str = "") -> Outcome:
-        done = subprocess.run(
-            [*COMMAND, *self.with_instance(*arguments)],
+        with ExitStack() as stack:
+            given, out, err = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
+            given.write(stdin)
+            given.seek(0)
+            process = self._fork(arguments, given, out, err)
+            try:
+                code = process.wait(LIMIT_S)
+            finally:
+                process.kill()
+            out.seek(0)
+            err.seek(0)
+            return Outcome(code, out.read(), err.read())
+
+    def start(self, *arguments: str, log: Path) -> Fork:
+        """Start a command in another terminal, which prints into a file."""
+        with log.open("w") as file:
+            return self._fork(arguments, None, file, file)
+
+    def _fork(
+        self, arguments: Sequence[str], stdin: IO[str] | None, stdout: IO[str], stderr: IO[str]
+    ) -> Fork:
+        arguments = self.with_instance(*arguments)
+        return fork(
+            PROGRAM,
+            *arguments,
             cwd=self.folder,
             env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
         )
-        return Outcome(done.returncode, done.stdout, done.stderr)
 
     def lines(self, *arguments: str, stdin: str = "") -> list[str]:
         """Run a command that succeeds and return what it printed."""
@@ -79,15 +101,7 @@ class Commands:
     def node(self, *arguments: str) -> Iterator[Path]:
         """A node in the foreground of another terminal, ready; gives its log. It must end well."""
         log = self.folder / "node.log"
-        with log.open("w") as file:
-            process = subprocess.Popen(
-                [*COMMAND, *self.with_instance("node", "start", *arguments)],
-                cwd=self.folder,
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-            )
+        process = self.start("node", "start", *arguments, log=log)
         try:
             wait_until(
                 lambda: "ready child='dispatcher'" in log.read_text(), f"ready: {log.read_text()}", LIMIT_S

@@ -14,8 +14,8 @@ from psycopg.rows import dict_row
 from continuum.errors import JournalError
 from continuum.model.events import EventRow
 from continuum.model.run import RunSeed
-from continuum.ports.dispatch import Told, Woken
-from continuum.ports.journal import Lease, RunCommit
+from continuum.ports.dispatch import Death, Told, Woken
+from continuum.ports.journal import Lease, Release, RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.postgres import Listener, PostgresStore, migrate, open_store
 
@@ -181,12 +181,34 @@ def test_any_number_of_ended_runs_fits_into_notifications(store: PostgresStore, 
     assert [notice.run_id for notice in heard(listener, 1000)] == ended
 
 
+def test_runs_that_an_owner_leaves_are_announced_as_left(store: PostgresStore, listener: Listener) -> None:
+    """By its death, or because it lacks their code: a claim of new runs does not find these."""
+    store.dispatch.register(OWNER, "node", "", 600.0)
+    lacking, later = run_of(store), run_of(store)
+    tokens = {run.run_id: run.token for run in store.dispatch.claim(OWNER, 2)}
+    store.journal.release([Release(later, tokens[later], 5.0)])
+    store.journal.release([Release(lacking, tokens[lacking], 5.0, "no code", lacks_code=True)])
+    store.dispatch.retire([OWNER])
+    store.mailbox.announce_mail([Woken(uuid4(), None)])
+    kinds = [notice.kind for notice in heard(listener, 6)]
+    assert kinds == ["due", "due", "due", "left", "left", "due"]
+
+
 def test_mail_is_announced_to_each_owner_and_runs_without_owner_as_due_once(
     store: PostgresStore, listener: Listener
 ) -> None:
     mine = uuid4()
     store.mailbox.announce_mail([Woken(uuid4(), None), Woken(mine, OWNER), Woken(uuid4(), None)])
     assert heard(listener, 2) == [Notice("due"), Notice("mail", mine, OWNER)]
+
+
+def test_a_run_that_a_person_resumes_is_announced(store: PostgresStore, listener: Listener) -> None:
+    store.dispatch.register(ELSEWHERE, "elsewhere", "", 600.0)
+    run_id = run_of(store)
+    store.dispatch.claim(ELSEWHERE, 1)
+    store.dispatch.blame([Death(run_id, ELSEWHERE)], 1)
+    assert store.catalog.resume(run_id)[0] == "resumed"
+    assert heard(listener, 2) == [Notice("due"), Notice("alone")]
 
 
 def test_payloads_that_are_not_ours_are_ignored(

@@ -189,8 +189,10 @@ def test_a_node_that_is_stopped_for_less_than_a_suspicion_stays_a_member() -> No
 def test_a_node_that_leaves_is_never_declared_dead() -> None:
     net = Network(6, loss=0.1)
     started(net, 10)
+    node = net.hosts["n3"].node
+    assert node is not None
     net.leave("n3")
-    net.run(1.0)
+    assert net.run(1.0, lambda: node.has_left)
     net.kill("n3")
     assert net.run(10.0, net.agree)
     assert len(net.told(Left, "n3")) == 9

@@ -192,7 +192,7 @@ class Bench:
             self._running[task.key] = task
             self._process.world.note_start(task)
             world = self._process.world
-            world.clock.after(world.random.expovariate(1 / 0.3), partial(self._end, task))
+            world.clock.after(world.random.expovariate(1 / world.attempt_s), partial(self._end, task))
 
     def _end(self, task: Execute) -> None:
         if not self._process.alive or self._running.pop(task.key, None) is None:
@@ -236,7 +236,10 @@ class WatchedJournal:
 
 
 class World:
-    """``chaos``: while true, messages get lost, operations fail and processes die."""
+    """``chaos``: while true, messages get lost, operations fail and processes die. ``attempt_s``: the mean time of an
+    attempt of an activity."""
+
+    attempt_s = 0.3
 
     def __init__(
         self, seed: int, *, loss: float = 0.05, fault: float = 0.02, always_replay: bool = False

@@ -158,10 +158,13 @@ class Stage:
     def claim(self, owner: str, limit: int = 1) -> list[Lease]:
         return [Lease(run.run_id, run.token) for run in self.store.dispatch.claim(owner, limit)]
 
-    def set_task(self, lease: Lease, *, queue: str = "default", attempt: int = 1) -> None:
+    def set_task(
+        self, lease: Lease, *, queue: str = "default", attempt: int = 1, delay_s: float = 0.0
+    ) -> None:
         """Put attempt ``attempt`` of an activity into a task row of the run."""
         event = to_row(1, ActivityScheduled("a", b""))
-        self._commit(lease, [event], tasks_set=[TaskRow(1, attempt, "a", payload.encode([[], {}]), queue)])
+        task = TaskRow(1, attempt, "a", payload.encode([[], {}]), queue, delay_s=delay_s)
+        self._commit(lease, [event], tasks_set=[task])
 
     def set_timer(self, lease: Lease, delay_s: float, count: int = 1) -> None:
         """Set timers 1 to ``count`` of the run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from uuid import UUID
 
 import pytest
@@ -10,10 +11,10 @@ from continuum.errors import JournalError
 from continuum.memory.database import Database
 from continuum.memory.dispatch import MemoryDispatch
 from continuum.model.ids import Owner
-from continuum.ports.dispatch import CANCEL_MARGIN_S
-from continuum.ports.journal import Lease
+from continuum.ports.dispatch import CANCEL_MARGIN_S, WANTED_S
+from continuum.ports.journal import Lease, Release
 from continuum.ports.mailbox import Notice
-from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, Dispatcher
+from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, DUE_S, LOOK_MIN_S, Dispatcher
 from continuum.wire.messages import (
     Assign,
     EngineReady,
@@ -130,6 +131,37 @@ def test_a_notice_of_a_task_is_no_reason_to_look_for_runs(scene: Scene) -> None:
     assert assigned(engine) == []
 
 
+def test_a_notice_of_new_runs_brings_these_alone_and_the_others_follow(scene: Scene) -> None:
+    scene.stage.insert()
+    elsewhere = scene.stage.owner(node="elsewhere")
+    (left,) = scene.stage.claim(elsewhere)
+    engine = scene.engine()
+    scene.store.dispatch.retire([elsewhere])
+    (_, new) = scene.stage.insert(2)  # the first is the one that was left
+    scene.notice("due")
+    assert assigned(engine) == [new]
+    scene.stage.advance(DUE_S + LOOK_MIN_S)
+    assert assigned(engine) == [left.run_id]
+
+
+def test_a_notice_of_runs_that_were_left_brings_all_runs(scene: Scene) -> None:
+    scene.stage.insert()
+    elsewhere = scene.stage.owner(node="elsewhere")
+    (left,) = scene.stage.claim(elsewhere)
+    engine = scene.engine()
+    scene.store.dispatch.retire([elsewhere])
+    (_, new) = scene.stage.insert(2)
+    scene.notice("due", "left")
+    assert sorted(assigned(engine)) == sorted([left.run_id, new])
+
+
+def test_a_crowd_of_new_runs_is_claimed_to_the_last(scene: Scene) -> None:
+    engine = scene.engine(free=CLAIM_MAX * 2 + 1)
+    runs = scene.stage.insert(CLAIM_MAX * 2 + 1)
+    scene.notice("due")
+    assert sorted(assigned(engine)) == sorted(runs)
+
+
 @pytest.mark.rule("B6")
 def test_what_was_notified_while_nobody_listened_is_found_when_the_connection_is_back(scene: Scene) -> None:
     worker = scene.worker()
@@ -165,6 +197,32 @@ def test_a_run_whose_look_was_lost_is_found_by_the_poll(scene: Scene) -> None:
     (run,) = scene.stage.insert()
     scene.stage.advance(5)
     assert assigned(engine) == [run]
+
+
+@pytest.mark.rule("B6", "D4")
+def test_a_run_that_waits_for_code_which_an_engine_here_has_is_found_by_the_poll(scene: Scene) -> None:
+    engine = scene.engine()
+    scene.stage.advance(1)
+    (run,) = scene.stage.insert()
+    (lease,) = scene.stage.claim(scene.stage.owner(node="elsewhere"))
+    scene.store.journal.release([Release(run, lease.token, 3600.0, "no code is loaded", lacks_code=True)])
+    scene.stage.advance(10)
+    assert assigned(engine) == []
+    scene.store.dispatch.register(scene.stage.owner(), NODE, "", 1e6, [("w", "")])
+    scene.stage.advance(5 + WANTED_S + 1)
+    assert assigned(engine) == [run]
+
+
+def test_a_node_that_has_nothing_to_do_asks_only_what_there_is_to_do(scene: Scene) -> None:
+    scene.engine()
+    scene.worker()
+    scene.stage.advance(60)
+    asked = Counter[str]()
+    scene.store.fault = lambda operation: asked.update([operation])
+    scene.stage.advance(60)
+    statements = {name: count for name, count in asked.items() if not name.endswith(":after")}
+    assert statements.keys() == {"next_due", "heartbeat", "look_for_gone"}
+    assert sum(statements.values()) <= 12 + 6 + 6
 
 
 def test_a_delayed_run_is_claimed_when_it_is_due_not_at_the_next_poll(scene: Scene) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ from continuum.wire.messages import (
     EngineReady,
     Execute,
     Finished,
+    LastWord,
     Recover,
     Recovered,
     RunsEnded,
@@ -85,13 +87,16 @@ async def naps() -> str:
 
 
 class Desks:
-    """Journal work that the test lets happen: at once, or when it says so."""
+    """Journal work that the test lets happen: at once, or when it says so. ``hold``: lanes whose work has to wait;
+    ``late``: those whose work is done, and whose answers wait for `answer`."""
 
     def __init__(self, stage: Stage) -> None:
         self._desk = Desk(stage.store.journal, stage.store.dispatch)
         self.engine: Engine | None = None
         self.held: list[tuple[Lane, int, Callable[[Desk], object]]] = []
         self.hold: set[Lane] = set()
+        self.late: set[Lane] = set()
+        self._unanswered: list[Completion] = []
 
     def use(self, desk: Desk) -> None:
         """Let the journal work be done at another desk from now on."""
@@ -104,17 +109,27 @@ class Desks:
         """Do what is not held back; True if there was something."""
         due = [entry for entry in self.held if entry[0] not in self.hold]
         self.held = [entry for entry in self.held if entry[0] in self.hold]
-        for _, ticket, work in due:
-            self._answer(ticket, work)
+        assert self.engine is not None
+        for lane, ticket, work in due:
+            completion = self._done(ticket, work)
+            if lane in self.late:
+                self._unanswered.append(completion)
+            else:
+                self.engine.complete(completion)
         return bool(due)
 
-    def _answer(self, ticket: int, work: Callable[[Desk], object]) -> None:
+    def answer(self) -> None:
+        """Give the engine the answers that it waits for."""
         assert self.engine is not None
+        unanswered, self._unanswered = self._unanswered, []
+        for completion in unanswered:
+            self.engine.complete(completion)
+
+    def _done(self, ticket: int, work: Callable[[Desk], object]) -> Completion:
         try:
-            completion = Completion(ticket, work(self._desk))
+            return Completion(ticket, work(self._desk))
         except JournalError as error:
-            completion = Completion(ticket, error=error)
-        self.engine.complete(completion)
+            return Completion(ticket, error=error)
 
 
 class House:
@@ -381,6 +396,24 @@ def test_a_commit_that_fails_or_whose_answer_is_lost_ends_right(house: House, op
     assert house.types() == ["activity_scheduled", "activity_completed"]
 
 
+def test_a_result_that_comes_before_the_word_that_its_attempt_is_held_leaves_nothing_out(
+    house: House,
+) -> None:
+    house.stage.break_database("commit:after")
+    house.start(chain, 1)
+    house.stage.mend_database()
+    house.advance(10)
+    (question,) = house.worker.take(Recover)
+    assert isinstance(question, Recover)
+    done = [Finished(*key, True, payload.encode(3)) for key in question.keys]
+    house.worker.send("engine-1", *done, Recovered(question.keys, [], []))
+    house.settle()
+    assert house.result() == 3
+    house.worker.post.hint("engine-1", WorkerReady(("default",), 0, 0, stopping=True))
+    house.settle()
+    assert house.worker.take(LastWord) == [LastWord([])]
+
+
 @pytest.mark.rule("S2", "S3")
 def test_signals_before_and_after_the_claim_arrive_and_late_timers_do_not(house: House) -> None:
     store = house.stage.store
@@ -428,6 +461,32 @@ def test_a_lease_that_no_message_announced_is_found_by_the_scan(house: House) ->
     house.stage.store.dispatch.claim(OWNER, 1)
     house.advance(25)
     assert house.state() == "completed"
+
+
+@pytest.mark.rule("B6")
+def test_a_lease_is_found_also_when_newer_ones_have_been_announced(house: House) -> None:
+    dispatch = house.stage.store.dispatch
+    for number in (1, 2, 3):
+        seed = RunSeed(id=UUID(int=number), workflow=waits.name, args=payload.encode([[], {}]))
+        house.stage.store.catalog.insert([seed])
+        if number == 2:
+            dispatch.claim(OWNER, 1)  # nobody says so
+        else:
+            house.assign()
+    assert house.engine.runs == 2
+    house.advance(25)
+    assert house.engine.runs == 3
+
+
+def test_an_engine_that_knows_all_of_its_leases_does_not_look_for_others(house: House) -> None:
+    house.start(waits)
+    house.advance(10)
+    house.settle()
+    asked = Counter[str]()
+    house.advance(20)
+    house.stage.store.fault = lambda operation: asked.update([operation])
+    house.advance(20)
+    assert (asked["heartbeat"], asked["leased_since"]) == (2, 0)
 
 
 def test_a_run_without_loaded_code_is_parked_and_says_why(house: House) -> None:

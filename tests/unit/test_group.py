@@ -169,6 +169,28 @@ def test_a_node_that_stops_leaves_and_is_not_taken_for_dead(house: GroupHouse) -
     assert [group.node for group in house.store.dispatch.groups(9)] == ["a"]
 
 
+def test_a_node_without_others_leaves_at_once(house: GroupHouse) -> None:
+    a = house.node("a")
+    house.advance(1)
+    a.group.drain()
+    house.settle()
+    assert a.group.drained
+
+
+def test_a_node_is_gone_when_its_goodbye_is_said_and_waits_for_nobody_who_is_away(house: GroupHouse) -> None:
+    a, b = pair(house)
+    b.group.drain()
+    assert not b.group.drained, "it has to be out of the table"
+    house.advance(GOODBYE_S - 0.1)
+    assert b.group.drained
+    assert a.statuses["b"] == "left"
+    house.kill(b)
+    house.advance(4)
+    a.group.drain()
+    house.settle()
+    assert a.group.drained, "b was the only other one"
+
+
 def test_two_nodes_of_one_name_are_an_error_for_the_elder(
     house: GroupHouse, caplog: pytest.LogCaptureFixture
 ) -> None:

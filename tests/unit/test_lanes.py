@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
@@ -61,6 +62,19 @@ def test_work_gets_the_desk_and_its_value_comes_back() -> None:
     with lanes(desks) as (offload, take):
         offload.submit(Lane.READ, 7, lambda desk: desk is desks.desk)
         assert take(1) == [Completion(7, value=True)]
+
+
+class Answer:
+    """What a lane's work found out; it may be large."""
+
+
+def test_a_lane_that_waits_keeps_no_answer() -> None:
+    with lanes(Desks()) as (offload, take):
+        offload.submit(Lane.READ, 1, lambda _: Answer())
+        (completion,) = take(1)
+        answer = weakref.ref(completion.value)
+        del completion
+        assert answer() is None
 
 
 def test_two_commits_run_side_by_side_and_a_heartbeat_beside_them() -> None:

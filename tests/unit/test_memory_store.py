@@ -110,6 +110,13 @@ def test_a_release_for_later_is_announced_and_one_until_woken_is_not(
     assert notices == [Notice("due")]
 
 
+def test_runs_that_an_owner_leaves_are_announced_as_left(store: MemoryStore, notices: list[Notice]) -> None:
+    lease = leased(store)
+    store.journal.release([Release(lease.run_id, lease.token, 5.0, "no code", lacks_code=True)])
+    store.dispatch.retire([OWNER])
+    assert notices == [Notice("left")] * 2
+
+
 def test_mail_is_announced_to_owners_and_as_due_without_one(
     store: MemoryStore, notices: list[Notice]
 ) -> None:

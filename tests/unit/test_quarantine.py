@@ -14,6 +14,7 @@ from continuum.core.step import Crew, RunIdentity
 from continuum.model import payload
 from continuum.model.run import RunSeed
 from continuum.ports.dispatch import Death
+from continuum.ports.mailbox import Notice
 from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
 from continuum.runtime.limits import EngineLimits
@@ -145,6 +146,21 @@ def test_what_another_node_has_set_aside_is_tried_here_too(scene: Scene) -> None
     scene.engine("engine-1", "b-1")
     scene.stage.store.dispatch.blame([Death(run_id(0), elsewhere)], DEATHS_MAX)
     scene.stage.advance(6)
+    assert scene.asked == 1
+    assert assigned(scene.engine(LONE_ENGINE, "b-2", free=1)) == [run_id(0)]
+
+
+def test_a_run_that_a_person_resumes_is_tried_at_once(scene: Scene) -> None:
+    elsewhere = scene.stage.owner("engine-1", "b-1", node="elsewhere")
+    scene.stage.insert()
+    scene.stage.claim(elsewhere)
+    scene.engine("engine-1", "b-1")
+    scene.stage.store.dispatch.blame([Death(run_id(0), elsewhere)], 1)
+    scene.stage.advance(60)
+    assert scene.asked == 0
+    assert scene.stage.store.catalog.resume(run_id(0))[0] == "resumed"
+    scene.dispatcher.notice([Notice("alone")])
+    scene.stage.settle()
     assert scene.asked == 1
     assert assigned(scene.engine(LONE_ENGINE, "b-2", free=1)) == [run_id(0)]
 

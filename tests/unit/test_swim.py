@@ -349,6 +349,37 @@ def test_a_pull_is_answered_with_what_is_known() -> None:
     assert [(claim.name, claim.entries) for claim in answer.claims] == [("me", {"large": b"x" * 5000})]
 
 
+def moments(node: Swim, start: float, end: float) -> int:
+    """How often the node wants to be woken between two moments, while nobody answers."""
+    count, now = 0, start
+    while now < end:
+        node.tick(now)
+        now = max(node.wake_at(), now + 1e-9)
+        count += 1
+    return count
+
+
+def test_a_node_that_has_nobody_to_tell_its_news_rests_and_tells_them_who_comes() -> None:
+    node = swim()
+    node.publish(0.0, {"x": b"new"})
+    assert moments(node, 0.0, 60.0) <= 60 / LOCAL.probe_s + 60 / LOCAL.sync_s + 60 / LOCAL.reconnect_s + 3
+    ((_, answer),) = sends(node.receive(60.0, "tcp://a", Sync(True, [alive("a")])), Sync)
+    (mine,) = (claim for claim in answer.claims if claim.name == ME.name)
+    assert mine.entries == {"x": b"new"}
+
+
+def test_a_node_whose_last_member_died_lets_it_hear_of_that_for_a_while_and_then_rests() -> None:
+    node = swim("a")
+    told = [
+        now
+        for now, each in run(node, 0.0, 60.0)
+        if isinstance(each, Send) and isinstance(each.message, Gossip)
+    ]
+    assert told
+    node.publish(60.0, {"x": b"new"})
+    assert moments(node, 60.0, 120.0) <= 60 / LOCAL.probe_s + 60 / LOCAL.sync_s + 60 / LOCAL.reconnect_s + 3
+
+
 def test_publishing_the_same_again_says_nothing() -> None:
     node = swim("a")
     node.publish(0.0, {"load": b"1"})
@@ -422,6 +453,24 @@ def test_leaving_is_said_and_is_no_death() -> None:
     assert news(gossip(other, left)) == [Left("me2", 1)]
     assert not [each for _, each in run(node, 1.0, 5.0) if sends([each], Ping)]
     assert news(gossip(node, about("me", Status.DEAD, "a", epoch=10), now=5.0)) == []
+
+
+def test_a_node_has_left_when_its_goodbye_was_said_as_often_as_any_rumor() -> None:
+    node, said = swim("a"), 0
+    assert not node.has_left
+    said += len(sends(node.leave(1.0), Gossip))
+    now = 1.0
+    while not node.has_left:
+        said += len(sends(node.tick(now), Gossip))
+        now += LOCAL.gossip_s
+    assert said == LOCAL.retransmits(2)
+
+
+def test_a_node_without_others_has_left_at_once() -> None:
+    node = swim()
+    assert not node.has_left
+    node.leave(1.0)
+    assert node.has_left
 
 
 def test_a_full_state_that_is_large_comes_in_parts_of_which_the_last_asks_for_an_answer() -> None:

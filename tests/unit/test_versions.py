@@ -93,7 +93,8 @@ class Cluster:
         self.engines: dict[str, tuple[Engine, Lanes]] = {}
         store = self.stage.store
         ports = self.stage.ports("dispatcher")
-        self.stage.play("dispatcher", Dispatcher(ports, store.dispatch, store.mailbox, ["default"]))
+        self.dispatcher = Dispatcher(ports, store.dispatch, store.mailbox, ["default"])
+        self.stage.play("dispatcher", self.dispatcher)
         self.stage.extra("timer")
         self.router = Router(self.stage.ports("router"), store.mailbox)
         self.stage.play("router", self.router)
@@ -121,7 +122,9 @@ class Cluster:
         while moved:
             self.stage.settle()
             notices, self._notices[:] = list(self._notices), []
+            self.dispatcher.notice(notices)
             self.router.notice(notices)
+            self.dispatcher.notice(notices)
             moved = bool(notices)
             for engine, lanes in list(self.engines.values()):
                 moved |= lanes.pump(engine)
@@ -347,7 +350,7 @@ def test_a_history_that_does_not_replay_stays_suspended_and_shows_the_drift(clus
     assert "wait for signal go #1" in row.attention and "timer #1" in row.attention
     assert cluster.stage.store.catalog.events(RUN) == history, "a drift writes nothing"
     tries = adopting.code.lacked
-    cluster.advance(2)
+    cluster.advance(1)
     assert adopting.code.lacked == tries, "and is not tried again at once"
     cluster.engine("engine-3", registry_of(definition(old)))
     cluster.signal()

@@ -7,8 +7,9 @@ import math
 import pytest
 
 from continuum.model.ids import Owner
+from continuum.runtime.farewell import LINGER_S
 from continuum.runtime.window import PREFETCH_MAX, Window
-from continuum.runtime.worker import ADOPTION_S, LINGER_S, Worker
+from continuum.runtime.worker import ADOPTION_S, Worker
 from continuum.wire.messages import (
     Abandon,
     Ask,

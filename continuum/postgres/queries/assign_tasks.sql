@@ -2,14 +2,12 @@
 with mine as materialized (
     select task.run_id, task.seq
     from unnest(%(runs)b::uuid[], %(seqs)b::bigint[], %(attempts)b::bigint[]) as claimed(run_id, seq, attempt)
-    join continuum_activity_tasks as task on task.run_id = claimed.run_id and task.seq = claimed.seq
-    where task.attempt = claimed.attempt
-      and task.state = 'running'
-      and task.claimed_by = %(claimer)b::text
+    join continuum_activity_tasks as task on task.run_id = any(array[claimed.run_id]) and task.seq = any(array[claimed.seq])
+    where (task.attempt = claimed.attempt and task.state = 'running' and task.claimed_by = %(claimer)b::text) is true
     for no key update of task skip locked
 )
 update continuum_activity_tasks as task
 set worker = %(worker)b::text
 from mine
-where task.run_id = mine.run_id
-  and task.seq = mine.seq
+where task.run_id = any(array[mine.run_id])
+  and task.seq = any(array[mine.seq])

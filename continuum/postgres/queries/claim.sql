@@ -18,9 +18,8 @@ ownerless as materialized (
 ),
 wanted as materialized (
     select run.id, run.due_at, run.previous_owner
-    from me
-    join continuum_runs as run on run.parked_for = any(me.loaded)
-    where run.parked_for is not null
+    from continuum_runs as run
+    where run.parked_for = any(array(select unnest(loaded) from me))
       and run.parked_until > now()
       and run.state in ('running', 'suspended')
     order by run.due_at, run.id

@@ -22,8 +22,8 @@ claimed as (
         claimed_by = %(claimer)b::text,
         worker = null
     from chosen
-    where task.run_id = chosen.run_id
-      and task.seq = chosen.seq
+    where task.run_id = any(array[chosen.run_id])
+      and task.seq = any(array[chosen.seq])
     returning
         task.run_id,
         task.seq,

@@ -26,7 +26,14 @@ signals as (
     delete from continuum_signals where run_id = any(array(select id from ended))
 ),
 timers as (
-    delete from continuum_timers where run_id = any(array(select id from ended))
+    delete from continuum_timers
+    where ctid = any(array(
+        select timer.ctid
+        from ended
+        cross join lateral (
+            select ctid from continuum_timers where run_id = ended.id order by run_id, seq
+        ) as timer
+    ))
 ),
 snapshots as (
     delete from continuum_snapshots where run_id = any(array(select id from ended))

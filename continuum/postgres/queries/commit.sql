@@ -44,11 +44,20 @@ written as (
     where (event.run_id in (select id from live)) is true
 ),
 timers_cleared as (
-    delete from continuum_timers as timer
-    using unnest(%(cleared_runs)b::uuid[], %(cleared_seqs)b::bigint[]) as cleared(run_id, seq)
-    where timer.run_id = cleared.run_id
-      and timer.seq = cleared.seq
-      and (cleared.run_id in (select id from live)) is true
+    delete from continuum_timers
+    where ctid = any(array(
+        select timer.ctid
+        from unnest(%(cleared_runs)b::uuid[], %(cleared_seqs)b::bigint[]) as cleared(run_id, seq)
+        cross join lateral (
+            select ctid, seq
+            from continuum_timers
+            where run_id = cleared.run_id and seq >= cleared.seq
+            order by run_id, seq
+            limit 1
+        ) as timer
+        where timer.seq = cleared.seq
+          and (cleared.run_id in (select id from live)) is true
+    ))
 ),
 timers_set as (
     insert into continuum_timers (run_id, seq, fires_at)
@@ -68,25 +77,23 @@ timers_set as (
 signals_forgotten as (
     delete from continuum_signals as mail
     using unnest(%(read_runs)b::uuid[], %(read_ids)b::bigint[]) as read(run_id, id)
-    where mail.id = read.id
-      and mail.run_id = read.run_id
-      and (mail.delivery_id is null) is true
+    where mail.id = any(array[read.id])
+      and (mail.run_id = read.run_id and mail.delivery_id is null) is true
       and (read.run_id in (select id from live)) is true
 ),
 signals_consumed as (
     update continuum_signals as mail
     set consumed = true, payload = ''
     from unnest(%(read_runs)b::uuid[], %(read_ids)b::bigint[]) as read(run_id, id)
-    where mail.id = read.id
-      and mail.run_id = read.run_id
-      and mail.delivery_id is not null
+    where mail.id = any(array[read.id])
+      and (mail.run_id = read.run_id and mail.delivery_id is not null) is true
       and (read.run_id in (select id from live)) is true
 ),
 tasks_cleared as (
     delete from continuum_activity_tasks as task
     using unnest(%(done_runs)b::uuid[], %(done_seqs)b::bigint[]) as done(run_id, seq)
-    where task.run_id = done.run_id
-      and task.seq = done.seq
+    where task.run_id = any(array[done.run_id])
+      and task.seq = any(array[done.seq])
       and (done.run_id in (select id from live)) is true
 ),
 tasks_set as (

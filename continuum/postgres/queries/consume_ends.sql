@@ -5,5 +5,4 @@ where child.id = any(%(children)b::uuid[])
   and ((child.parent_run_id, child.id) in (
       select parent_run_id, id from unnest(%(parents)b::uuid[], %(children)b::uuid[]) as consumed(parent_run_id, id)
   )) is true
-  and child.completed_at is not null
-  and child.end_awaited
+  and (child.completed_at is not null and child.end_awaited) is true

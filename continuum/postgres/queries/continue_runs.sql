@@ -31,4 +31,4 @@ continued as (
 update continuum_signals as mail
 set run_id = seed.id
 from seeds as seed
-where mail.run_id = seed.predecessor
+where mail.run_id = any(array[seed.predecessor])

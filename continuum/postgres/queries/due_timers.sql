@@ -1,15 +1,22 @@
 -- Say how long each of these timers has to wait, and make due the runs that nobody owns. Locks: due runs without owner, by depth and id. Index: primary keys.
 with asked as materialized (
     select
-        timer.run_id,
-        timer.seq,
+        asked.run_id,
+        asked.seq,
         extract(epoch from timer.fires_at - now())::float8 as in_s,
         run.lease_owner is null as ownerless,
         owner.owner
     from unnest(%(runs)b::uuid[], %(seqs)b::bigint[]) as asked(run_id, seq)
-    join continuum_timers as timer on timer.run_id = asked.run_id and timer.seq = asked.seq
-    join continuum_runs as run on run.id = timer.run_id and run.state in ('running', 'suspended')
+    cross join lateral (
+        select seq, fires_at
+        from continuum_timers
+        where run_id = asked.run_id and seq >= asked.seq
+        order by run_id, seq
+        limit 1
+    ) as timer
+    join continuum_runs as run on run.id = asked.run_id and run.state in ('running', 'suspended')
     left join continuum_owners as owner on owner.owner = run.lease_owner and owner.expires_at > now()
+    where timer.seq = asked.seq
 ),
 locked as materialized (
     select run.id

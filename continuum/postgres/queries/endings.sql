@@ -1,14 +1,4 @@
--- Say where the chains of these runs stand. Locks: none. Index: primary key.
-with recursive chain as (
-    select asked.id as first_id, run.id, run.continued_to_run_id
-    from unnest(%(runs)b::uuid[]) as asked(id)
-    join continuum_runs as run on run.id = asked.id
-    union
-    select chain.first_id, run.id, run.continued_to_run_id
-    from chain
-    join continuum_runs as run on run.id = chain.continued_to_run_id
-)
-select chain.first_id, run.id, run.state, run.result, run.error
-from chain
-join continuum_runs as run on run.id = chain.id
-where chain.continued_to_run_id is null
+-- Say where these runs stand, and whether they were continued. Locks: none. Index: primary key.
+select id, id, state, result, error, continued_to_run_id is not null
+from continuum_runs
+where id = any(%(runs)b::uuid[])

@@ -10,7 +10,7 @@ targets as (
     select run.parent_run_id
     from batch
     join continuum_runs as run on run.id = batch.id
-    where batch.ends and run.parent_run_id is not null
+    where batch.ends and (run.parent_run_id is not null) is true
 ),
 locked as materialized (
     select
@@ -26,10 +26,10 @@ select
     locked.lease_owner,
     locked.lease_token,
     locked.last_seq,
-    not batch.ends
+    (locked.id in (select id from batch where ends)) is not true
     or locked.parent_run_id is null
     or (locked.parent_run_id in (select id from locked)) is true
     or (select parent.id from continuum_runs as parent where parent.id = locked.parent_run_id) is null,
     locked.continued_to_run_id is not null
-from batch
-join locked on locked.id = batch.id
+from locked
+where (locked.id in (select id from batch)) is true

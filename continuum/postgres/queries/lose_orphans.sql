@@ -22,10 +22,10 @@ failed as (
         outcome = %(failure)b::bytea,
         timed_out = false
     from lost
-    where task.run_id = lost.run_id
-      and task.seq = lost.seq
+    where task.run_id = any(array[lost.run_id])
+      and task.seq = any(array[lost.seq])
       and (lost.run_id in (select id from locked)) is true
-      and task.state = 'running'
+      and (task.state = 'running') is true
       and not exists (
           select 1 from continuum_owners as owner where owner.owner = task.claimed_by and owner.expires_at > now()
       )

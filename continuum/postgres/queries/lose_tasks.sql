@@ -21,11 +21,10 @@ failed as (
         outcome = %(failure)b::bytea,
         timed_out = false
     from lost
-    where task.run_id = lost.run_id
-      and task.seq = lost.seq
+    where task.run_id = any(array[lost.run_id])
+      and task.seq = any(array[lost.seq])
       and (lost.run_id in (select id from locked)) is true
-      and task.state = 'running'
-      and task.claimed_by = %(claimer)b::text
+      and (task.state = 'running' and task.claimed_by = %(claimer)b::text) is true
       and (%(worker)b::text is null or task.worker = %(worker)b::text)
     returning task.run_id
 ),

@@ -34,9 +34,10 @@ from continuum_activity_tasks
 where run_id = any(array(select id from held))
 union all
 select 'timer', run_id, seq, 0, null, null, false, false, null, null, null, null
-from continuum_timers
-where run_id = any(array(select id from held))
-  and (fires_at <= now()) is true
+from held
+cross join lateral (
+    select run_id, seq from continuum_timers where run_id = held.id and (fires_at <= now()) is true order by run_id, seq
+) as timer
 union all
 select
     'child',

@@ -24,6 +24,7 @@ with given as (
                   select true
                   from continuum_timers as timer
                   where timer.run_id = release.id and timer.fires_at <= clock_timestamp()
+                  order by timer.run_id, timer.seq
                   limit 1
               )
               or (
@@ -63,7 +64,9 @@ released as (
     where run.id = given.id
       and run.lease_token = given.token
       and run.state in ('running', 'suspended')
-    returning run.due_at
+    returning run.due_at, run.parked_for
 )
-select pg_notify(current_schema() || '_due', 'due')
-where exists (select 1 from released where due_at is not null)
+select pg_notify(current_schema() || '_due', case when bool_or(parked_for is not null) then 'left' else 'due' end)
+from released
+where due_at is not null
+having count(*) > 0

@@ -19,6 +19,6 @@ resumed as (
 select
     run.state,
     resumed.id is not null,
-    case when resumed.id is not null then pg_notify(current_schema() || '_due', 'due') end
+    case when resumed.id is not null then pg_notify(current_schema() || '_due', 'alone') end
 from run
 left join resumed on resumed.id = run.id

@@ -14,5 +14,5 @@ retired as (
     where dead.owner = known.owner
     returning dead.owner
 )
-select pg_notify(current_schema() || '_due', 'due')
+select pg_notify(current_schema() || '_due', 'left')
 where exists (select 1 from retired)

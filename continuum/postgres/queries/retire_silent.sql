@@ -16,4 +16,4 @@ retired as (
     returning dead.owner
 )
 select array(select owner from retired order by owner),
-    case when exists (select 1 from retired) then pg_notify(current_schema() || '_due', 'due') end
+    case when exists (select 1 from retired) then pg_notify(current_schema() || '_due', 'left') end

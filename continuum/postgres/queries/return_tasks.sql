@@ -2,10 +2,8 @@
 with mine as materialized (
     select task.run_id, task.seq
     from unnest(%(runs)b::uuid[], %(seqs)b::bigint[], %(attempts)b::bigint[]) as claimed(run_id, seq, attempt)
-    join continuum_activity_tasks as task on task.run_id = claimed.run_id and task.seq = claimed.seq
-    where task.attempt = claimed.attempt
-      and task.state = 'running'
-      and task.claimed_by = %(claimer)b::text
+    join continuum_activity_tasks as task on task.run_id = any(array[claimed.run_id]) and task.seq = any(array[claimed.seq])
+    where (task.attempt = claimed.attempt and task.state = 'running' and task.claimed_by = %(claimer)b::text) is true
     for no key update of task skip locked
 ),
 returned as (
@@ -15,8 +13,8 @@ returned as (
         claimed_by = null,
         worker = null
     from mine
-    where task.run_id = mine.run_id
-      and task.seq = mine.seq
+    where task.run_id = any(array[mine.run_id])
+      and task.seq = any(array[mine.seq])
     returning task.seq
 )
 select pg_notify(current_schema() || '_due', 'task')

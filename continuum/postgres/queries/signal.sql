@@ -1,17 +1,10 @@
--- Put a signal into the mailbox of the last run of a chain, and wake it. Locks: the run, then signals. Index: primary keys, continuum_signals_delivery.
+-- Put a signal into the mailbox of a run, and wake it. Locks: the run, then signals. Index: primary keys, continuum_signals_delivery.
 -- The run's lock comes first: the run cannot end, move or be given back between the look at it and the insertion.
--- The third column is true if the chain grew meanwhile: ask again.
-with recursive chain as (
-    select id, continued_to_run_id from continuum_runs where id = %(run)b::uuid
-    union all
-    select run.id, run.continued_to_run_id
-    from chain
-    join continuum_runs as run on run.id = chain.continued_to_run_id
-),
-run as materialized (
+-- The third column is the last run of the chain if the run was continued: the signal is for that one.
+with run as materialized (
     select id, state, lease_owner, due_at, continued_to_run_id
     from continuum_runs
-    where id = (select id from chain where continued_to_run_id is null)
+    where id = %(run)b::uuid
     for no key update
 ),
 stored as (
@@ -34,7 +27,19 @@ woken as (
 select
     run.state,
     stored.run_id is not null,
-    run.continued_to_run_id is not null,
+    case when run.continued_to_run_id is not null then coalesce(
+        (
+            with recursive chain as (
+                select id, continued_to_run_id from continuum_runs where id = run.continued_to_run_id
+                union all
+                select next.id, next.continued_to_run_id
+                from chain
+                join continuum_runs as next on next.id = chain.continued_to_run_id
+            )
+            select id from chain where continued_to_run_id is null
+        ),
+        run.continued_to_run_id  -- too new to be seen here, if the run was continued while this waited for its lock
+    ) end,
     case
         when stored.run_id is null then null
         when owner.owner is null then pg_notify(current_schema() || '_due', 'due')

@@ -3,11 +3,12 @@
 with swept as (
     delete from continuum_owners as dead
     where dead.expires_at < now() - interval '1 hour'
-      and not exists (select 1 from continuum_runs as run where run.lease_owner = dead.owner)
-      and not exists (
-          select 1 from continuum_activity_tasks as task
+      and (select true from continuum_runs as run where run.lease_owner = dead.owner limit 1) is null
+      and (
+          select true from continuum_activity_tasks as task
           where task.claimed_by = dead.owner and task.state = 'running'
-      )
+          limit 1
+      ) is null
     returning dead.owner
 )
 delete from continuum_sessions as session

@@ -15,17 +15,17 @@ from (
     from continuum_runs as asked
     where asked.cancel_due_at is not null
       and asked.completed_at is null
-      and not exists (
-          select 1 from continuum_events as event where event.run_id = asked.id and event.kind = 19
-      )
+      and (
+          select true from continuum_events as event where event.run_id = asked.id and event.kind = 19 limit 1
+      ) is null
     union all
     select signal.run_id, max(signal.id)
     from continuum_signals as signal
     where not signal.consumed
     group by signal.run_id
 ) as mail
-join continuum_runs as run on run.id = mail.run_id
-where run.lease_owner = any(%(owners)b::text[])
+join continuum_runs as run on run.id = any(array[mail.run_id])
+where (run.lease_owner = any(%(owners)b::text[])) is true
 group by mail.run_id, run.lease_owner
 order by bool_or(mail.signal_id is null) desc, max(mail.signal_id) desc
 limit %(limit)b::bigint

@@ -3,8 +3,7 @@ with ended as materialized (
     select id, parent_run_id
     from continuum_runs
     where id = any(%(runs)b::uuid[])
-      and parent_run_id is not null
-      and end_awaited
+      and (parent_run_id is not null and end_awaited) is true
 ),
 parents as materialized (
     select id, lease_owner

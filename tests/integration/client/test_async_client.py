@@ -78,7 +78,7 @@ async def test_a_cancelled_wait_leaves_nothing_behind(
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await handle.result()
-        assert not client._waiters._all()
+        assert not client._waiters._waits
 
 
 @pytest.mark.rule("W2")

@@ -108,15 +108,15 @@ def test_a_cancel_with_cleanup_is_mail_for_the_run_and_its_descendants(scene: Sc
     root = scene.leased()
     child, ended = scene.child(root, OTHER), scene.child(root)
     scene.end(ended)
-    now = scene.dispatch.heartbeat(OWNER, 30.0)
+    beat = scene.dispatch.heartbeat(OWNER, 30.0)
     answer = scene.catalog.cancel(root.run_id, "late", cleanup_s=30.0)
     assert answer == Cancelled("requested", "running", (root.run_id, child.run_id))
     assert states(scene, root, child) == {"running"}
     note = scene.mail(root).cancel
     assert note is not None
-    assert now is not None
+    assert beat is not None
     assert (note.cleanup_s, note.reason) == (30.0, "late")
-    assert now <= note.requested_at < now + 60.0
+    assert beat.now <= note.requested_at < beat.now + 60.0
     assert scene.load(child).mail.cancel == note
 
 
@@ -179,6 +179,7 @@ def test_who_does_not_clean_up_in_time_is_cancelled_for_good_with_all_below(scen
     scene.catalog.cancel(root.run_id, "late", LONG_OVER_S)
     unasked = scene.child(child)
     scene.catalog.cancel(spared.run_id, None, 60.0)
+    assert (scene.dispatch.next_due([]).cancel_in_s or 0.0) < 0.0
     ended = scene.dispatch.end_overdue_cancels()
     assert set(ended) == {root.run_id, child.run_id, unasked.run_id}
     assert states(scene, root, child, unasked) == {"cancelled"}
@@ -194,6 +195,9 @@ def test_the_time_for_clean_up_has_a_margin(scene: Scene) -> None:
     lease = scene.leased()
     scene.catalog.cancel(lease.run_id, None, 0.0)
     assert scene.dispatch.end_overdue_cancels() == []
+    wait_s = scene.dispatch.next_due([]).cancel_in_s
+    assert wait_s is not None
+    assert 0.0 < wait_s <= CANCEL_MARGIN_S
 
 
 @pytest.mark.rule("K4", "N2")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from continuum.model.run import RunState
@@ -30,7 +31,9 @@ STRANGER = "n9/default/engine-1/b9-1"
 
 def test_registering_and_renewing_answer_with_the_time_of_the_database(scene: Scene) -> None:
     times = [scene.dispatch.register(OWNER, "n1", "ipc://n1", 30.0) for _ in range(2)]
-    times.append(scene.dispatch.heartbeat(OWNER, 30.0) or 0.0)
+    beat = scene.dispatch.heartbeat(OWNER, 30.0)
+    assert beat is not None
+    times.append(beat.now)
     assert times == sorted(times)
     created_at = scene.row(scene.insert()).created_at
     assert times[-1] <= created_at < times[-1] + 60.0
@@ -38,6 +41,22 @@ def test_registering_and_renewing_answer_with_the_time_of_the_database(scene: Sc
 
 def test_an_owner_that_was_never_registered_has_no_heartbeat(scene: Scene) -> None:
     assert scene.dispatch.heartbeat(STRANGER, 30.0) is None
+
+
+@pytest.mark.rule("B6")
+def test_a_heartbeat_tells_the_newest_lease_of_its_owner(scene: Scene) -> None:
+    def newest() -> int:
+        beat = scene.dispatch.heartbeat(OWNER, 30.0)
+        assert beat is not None
+        return beat.token
+
+    scene.dispatch.register(OWNER, "n1", "ipc://n1", 30.0)
+    assert newest() == 0
+    first, second = scene.leased(), scene.leased()
+    scene.leased(owner=OTHER)
+    assert newest() == max(first.token, second.token)
+    scene.release(max(first, second, key=lambda lease: lease.token), None)
+    assert newest() == min(first.token, second.token)
 
 
 @pytest.mark.rule("L2")
@@ -179,6 +198,53 @@ def test_a_delayed_run_is_claimed_when_its_delay_is_over(scene: Scene) -> None:
     assert until(scene.claimed_ids) == [run_id]
 
 
+@pytest.mark.rule("B1")
+def test_what_is_new_is_claimed_oldest_first_and_as_any_claim(scene: Scene) -> None:
+    run_ids = [scene.insert() for _ in range(5)]
+    claimed = [scene.dispatch.claim_due(OWNER, 2) for _ in range(4)]
+    assert [[run.run_id for run in runs] for runs in claimed] == [run_ids[:2], run_ids[2:4], run_ids[4:], []]
+    tokens = [run.token for runs in claimed for run in runs]
+    assert tokens == sorted(set(tokens))
+    assert scene.row(run_ids[0]).owner == OWNER
+    assert scene.commit(step(Lease(run_ids[0], tokens[0]), 0, 1)) == {run_ids[0]}
+
+
+@pytest.mark.rule("B1")
+def test_a_claim_of_new_runs_describes_them_as_any_claim(scene: Scene) -> None:
+    first, second = scene.insert(), scene.insert()
+    (one,), (two,) = scene.dispatch.claim_due(OWNER, 1), scene.dispatch.claim(OWNER, 1)
+    assert (one.run_id, two.run_id) == (first, second)
+    same = {"run_id": second, "correlation_id": second, "token": two.token, "created_at": two.created_at}
+    assert msgspec.structs.replace(one, **same) == two
+
+
+@pytest.mark.rule("B2")
+def test_a_claim_of_new_runs_leaves_what_is_held_ended_or_for_later(scene: Scene) -> None:
+    scene.insert(delay_s=HOUR_S)
+    scene.end(scene.leased(), "completed")
+    held = scene.leased()
+    scene.signal(held.run_id, "approved")
+    assert scene.dispatch.claim_due(OTHER, 10) == []
+    scene.dispatch.retire([OWNER])
+    assert scene.dispatch.claim_due(OTHER, 10) == [], "what the dead left is for the other claim"
+    assert scene.claimed_ids(OTHER) == [held.run_id]
+
+
+@pytest.mark.rule("B1")
+def test_two_dispatchers_never_get_the_same_new_run(scene: Scene, beside: Callable[[], Store]) -> None:
+    run_ids = {scene.insert() for _ in range(60)}
+    got: dict[str, list[UUID]] = {OWNER: [], OTHER: []}
+
+    def dispatch(store: Store, owner: str) -> None:
+        while claimed := store.dispatch.claim_due(owner, 7):
+            got[owner] += [run.run_id for run in claimed]
+
+    at_once([partial(dispatch, beside(), owner) for owner in got])
+    got[OWNER] += scene.claimed_ids(OWNER)  # rows that both skipped while the other held them
+    assert len(got[OWNER]) + len(got[OTHER]) == 60
+    assert {*got[OWNER], *got[OTHER]} == run_ids
+
+
 @pytest.mark.rule("L2")
 def test_an_owner_expires_when_it_is_not_renewed_in_time(scene: Scene) -> None:
     scene.dispatch.register(OWNER, "n1", "ipc://n1", 0.05)
@@ -240,7 +306,9 @@ def test_nothing_is_claimed_for_an_owner_that_is_not_live(scene: Scene, why: str
         scene.expire(OWNER)
     if why == "retired":
         scene.dispatch.retire([OWNER])
-    assert scene.claim(STRANGER if why == "never registered" else OWNER) == []
+    owner = STRANGER if why == "never registered" else OWNER
+    assert scene.claim(owner) == []
+    assert scene.dispatch.claim_due(owner, 10) == []
     assert scene.claimed_ids(OTHER) == [run_id]
 
 

@@ -46,7 +46,7 @@ def test_an_event_carries_the_time_of_the_database(scene: Scene, monkeypatch: py
     (event,) = scene.catalog.events(lease.run_id)
     assert before is not None
     assert after is not None
-    assert before <= event.inserted_at <= after
+    assert before.now <= event.inserted_at <= after.now
 
 
 def test_a_batch_writes_many_runs_at_once(scene: Scene) -> None:

@@ -69,7 +69,7 @@ def test_the_first_death_leads_to_a_trial_at_once_and_each_further_one_to_a_long
 ) -> None:
     run_id = died_of(scene, deaths, deaths_max=99)
     owner = lone(scene)
-    wait_s = scene.dispatch.next_suspect([owner])
+    wait_s = scene.dispatch.next_due([], [owner]).suspect_in_s
     assert wait_s is not None
     assert pause_s - 1 < wait_s <= pause_s
     tried = [run.run_id for run in scene.dispatch.claim_suspect(owner)]
@@ -116,7 +116,7 @@ def test_the_lone_engine_gets_one_run_at_a_time_the_one_that_waits_longest(scene
     assert sorted(order) == sorted(run.run_id for run in runs)
     assert order == [run.run_id for run in runs] or len({run.created_at for run in runs}) < len(runs)
     assert scene.dispatch.claim_suspect(owner) == []
-    assert scene.dispatch.next_suspect([owner]) is None
+    assert scene.dispatch.next_due([], [owner]).suspect_in_s is None
 
 
 @pytest.mark.rule("B4")
@@ -145,7 +145,7 @@ def test_a_run_at_the_limit_stays_suspended_with_the_reason_until_a_person_resum
     scene.signal(run_id, "approved")
     assert scene.dispatch.claim_suspect(owner) == []
     assert scene.dispatch.claim(OTHER, 10) == []
-    assert scene.dispatch.next_suspect([owner]) is None
+    assert scene.dispatch.next_due([], [owner]).suspect_in_s is None
     assert scene.catalog.resume(run_id)[0] == "resumed"
     assert scene.row(run_id).attention is None
     assert scene.dispatch.claim(OTHER, 10) == [], "it is tried alone first"
@@ -170,7 +170,7 @@ def test_a_run_that_was_set_aside_can_be_cancelled_and_is_gone(scene: Scene) -> 
         assert scene.catalog.cancel(doomed, None)[0] == "cancelled"
     owner = lone(scene)
     assert scene.dispatch.claim_suspect(owner) == []
-    assert scene.dispatch.next_suspect([owner]) is None
+    assert scene.dispatch.next_due([], [owner]).suspect_in_s is None
 
 
 @pytest.mark.rule("B4")
@@ -193,7 +193,7 @@ def test_an_engine_without_the_code_leaves_the_run_for_a_minute_to_those_that_ha
     die(scene, run.run_id, OWNER)
     scene.dispatch.register(OTHER, "n2", "ipc://n2", HOUR_S)
     assert scene.dispatch.claim_suspect(OTHER) == []
-    wait_s = scene.dispatch.next_suspect([OTHER])
+    wait_s = scene.dispatch.next_due([], [OTHER]).suspect_in_s
     assert wait_s is not None
     assert 50 < wait_s <= 60
     assert len(scene.dispatch.claim_suspect(lone(scene))) == 1

@@ -248,11 +248,14 @@ def test_the_tasks_of_a_claimer_that_is_not_live_become_lost(scene: Scene, why: 
     scene.tasks(OTHER, limit=1)
     scene.tasks(OWNER, limit=1)
     assert scene.dispatch.lose_orphans() == []
+    assert not scene.dispatch.next_due([]).lost
     if why == "expired":
         scene.expire(OTHER)
     else:
         scene.dispatch.retire([OTHER])
+    assert scene.dispatch.next_due([]).lost
     scene.dispatch.lose_orphans()
+    assert not scene.dispatch.next_due([]).lost
     assert failures(scene, orphaned) == [(1, 1, "continuum.WorkerDied")]
     assert scene.mail(held).outcomes == ()
 

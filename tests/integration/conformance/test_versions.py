@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from continuum.ports.dispatch import WANTED_S
 from continuum.ports.journal import ClaimedRun, Lease, Release
 from tests.integration.conformance.scene import (
     HOUR_S,
@@ -53,6 +54,7 @@ def test_a_run_without_its_code_is_suspended_and_not_claimed_again_before_its_pa
     assert (row.state, row.owner, row.attention, row.version_hash) == ("suspended", None, WHY, OLD)
     assert claim(scene, OWNER) == []
     assert claim(scene, OTHER) == [], "nor by one that has no code at all"
+    assert scene.dispatch.claim_due(OWNER, 100) == []
     assert scene.dispatch.next_due([]).run_in_s is None
 
 
@@ -61,10 +63,14 @@ def test_an_owner_that_has_the_code_takes_the_run_at_once(scene: Scene) -> None:
     run_id = parked(scene)
     loads(scene, OTHER, ("shop.other", OLD), (FLOW, NEW))
     assert claim(scene, OTHER) == [], "the version of another workflow is another version"
+    assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s is None
     loads(scene, OTHER, (FLOW, NEW), (FLOW, OLD))
+    assert scene.dispatch.next_due([], [OWNER]).run_in_s is None
+    assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s == WANTED_S
     (run,) = claim(scene, OTHER)
     assert (run.run_id, run.version_hash, run.fresh) == (run_id, OLD, False)
     assert scene.row(run_id).attention is None, "it does not wait any more"
+    assert scene.dispatch.next_due([], [OWNER, OTHER]).run_in_s is None
 
 
 @pytest.mark.rule("D4")

@@ -38,11 +38,11 @@ def timers(store: Store) -> list[tuple[UUID, int, bool]]:
 
 
 def due(store: Store, queues: Sequence[str]) -> list[str]:
-    """Return when the next run and task are due, coarsely: the two clocks differ."""
+    """Return when the next run, task and overdue cancel come, coarsely: two clocks differ; and if tasks are lost."""
     found = store.dispatch.next_due(queues)
-    return [
-        "never" if at is None else "now" if at <= 0 else "later" for at in (found.run_in_s, found.task_in_s)
-    ]
+    moments = (found.run_in_s, found.task_in_s, found.cancel_in_s)
+    coarse = ["never" if at is None else "now" if at <= 0 else "later" for at in moments]
+    return [*coarse, "lost" if found.lost else "none lost"]
 
 
 def by_run(woken: list[Woken]) -> list[Woken]:

@@ -1,0 +1,172 @@
+"""The statements of ``queries/`` on one connection: prepared when they are first used, and asked without a cursor.
+
+    parameters ──dump──► execute ──► socket, waits, socket ──► result ──load──► rows
+
+A cursor of psycopg finds out with every query what is known here: its text in PostgreSQL's form, that it is prepared,
+that the connection commits by itself. On an idle system this runs cold, and takes longer than PostgreSQL does.
+
+What is sent is answered before the next is sent. A wait that an exception interrupts leaves the connection busy, and
+its owner has to close it. Notifications that come meanwhile stay where ``PGconn.notifies`` finds them.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.abc import Buffer
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq.abc import PGresult
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, object]
+_QUERIES = Path(__file__).parent / "queries"
+_Key = tuple[str, tuple[int, ...] | None]  # a statement's name, and the types of its parameters
+_PARAMETER = re.compile(rb"%\((\w+)\)b")
+
+
+class Numbered(NamedTuple):
+    """A statement with parameters ``$1``, ``$2``; their names in this order, and the formats to send them in."""
+
+    text: bytes
+    names: tuple[str, ...]
+    formats: tuple[PyFormat, ...]
+
+
+class _Query(NamedTuple):
+    """A statement and the values of its parameters, as they are sent."""
+
+    text: bytes
+    key: _Key
+    values: Sequence[Buffer | None]
+    formats: list[Format] | None
+
+
+@cache
+def statement(name: str) -> bytes:
+    """Return the text of ``queries/<name>.sql``."""
+    return (_QUERIES / f"{name}.sql").read_bytes()
+
+
+@cache
+def numbered(name: str) -> Numbered:
+    """Return ``queries/<name>.sql`` as PostgreSQL takes it."""
+    text = statement(name)
+    names = list(dict.fromkeys(found.decode() for found in _PARAMETER.findall(text)))
+    text = _PARAMETER.sub(lambda found: b"$%d" % (names.index(found[1].decode()) + 1), text)
+    return Numbered(text.replace(b"%%", b"%"), tuple(names), (PyFormat.BINARY,) * len(names))
+
+
+class Prepared:
+    """The statements of one connection. Not shared between threads. Its methods raise ``psycopg.Error``."""
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        self._transformer = Transformer(connection)
+        self._known: dict[_Key, bytes] = {}
+        self._count = 0  # of names that were given
+        self._readable, self._either = select.poll(), select.poll()
+        self._readable.register(self._pgconn.socket, select.POLLIN)
+        self._either.register(self._pgconn.socket, select.POLLIN | select.POLLOUT)
+
+    def rows(self, name: str, parameters: Parameters) -> list[Row]:
+        """Run ``queries/<name>.sql`` and return its rows."""
+        query = self._dump(name, parameters)
+        known = self._known.get(query.key)
+        if known is None:
+            known = self._name(query.key)
+            self._pgconn.send_prepare(known, query.text, query.key[1])
+            self._answers()
+            self._known[query.key] = known
+        self._pgconn.send_query_prepared(known, query.values, query.formats, Format.BINARY)
+        return self._load(self._answers()[0])
+
+    def together(self, steps: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
+        """Run statements in one round trip, and one transaction if none is open; return the rows of each."""
+        pgconn = self._pgconn
+        dumped = [self._dump(name, parameters) for name, parameters in steps]
+        expected: list[bool] = []  # of each answer: whether it has rows
+        new: dict[_Key, bytes] = {}
+        pgconn.enter_pipeline_mode()
+        for query in dumped:
+            known = self._known.get(query.key) or new.get(query.key)
+            if known is None:
+                new[query.key] = known = self._name(query.key)
+                pgconn.send_prepare(known, query.text, query.key[1])
+                expected.append(False)
+            pgconn.send_query_prepared(known, query.values, query.formats, Format.BINARY)
+            expected.append(True)
+        pgconn.pipeline_sync()
+        answers = self._answers()
+        self._known.update(new)
+        return [self._load(answer) for answer, rows in zip(answers, expected, strict=True) if rows]
+
+    def heard(self) -> bool:
+        """Whether something came that nobody asked for: the end of the connection, a notification, or a notice."""
+        return bool(self._readable.poll(0))
+
+    def discard_plans(self) -> None:
+        """Let every statement be planned again when it is used next; it stays prepared."""
+        self._pgconn.send_query_params(b"discard plans", None)
+        self._answers()
+
+    def _dump(self, name: str, parameters: Parameters) -> _Query:
+        text, names, formats = numbered(name)
+        transformer = self._transformer
+        values = transformer.dump_sequence([parameters[given] for given in names], formats)
+        return _Query(text, (name, transformer.types), values, transformer.formats)
+
+    def _load(self, result: PGresult) -> list[Row]:
+        if not result.ntuples:
+            return []
+        self._transformer.set_pgresult(result)
+        rows = self._transformer.load_rows(0, result.ntuples, tuple)
+        self._transformer.set_pgresult(None)
+        return rows
+
+    def _name(self, key: _Key) -> bytes:
+        """Return a name that no statement of this connection had: a failure does not say which ones were prepared."""
+        self._count += 1
+        return b"%s_%d" % (key[0].encode(), self._count)
+
+    def _answers(self) -> list[PGresult]:
+        """Wait for the answers to what was sent, and for the end of its transaction, if that is its own."""
+        pgconn = self._pgconn
+        while pgconn.flush():
+            self._either.poll()
+            pgconn.consume_input()
+        if pgconn.pipeline_status:
+            answers = self._up_to_the_sync()
+            pgconn.exit_pipeline_mode()
+        else:
+            answers = list(iter(self._next, None))
+        for answer in answers:
+            if answer.status == ExecStatus.FATAL_ERROR:
+                raise error_from_result(answer, self._connection.info.encoding)
+        return answers
+
+    def _up_to_the_sync(self) -> list[PGresult]:
+        answers: list[PGresult] = []
+        while True:
+            answer = self._next()
+            if answer is None:  # between two statements
+                if self._pgconn.status != ConnStatus.OK:
+                    raise psycopg.OperationalError("the connection was lost")
+            elif answer.status == ExecStatus.PIPELINE_SYNC:
+                return answers
+            else:
+                answers.append(answer)
+
+    def _next(self) -> PGresult | None:
+        while self._pgconn.is_busy():
+            self._readable.poll()
+            self._pgconn.consume_input()
+        return self._pgconn.get_result()
