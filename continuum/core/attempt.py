@@ -129,21 +129,7 @@ def decode_arguments(
     Raises:
         PayloadError: the bytes are no arguments, or one does not fit its annotation.
     """
-    decoded = payload.decode(args, path="args")
-    if type(decoded) is list and len(decoded) == 2:
-        positional, keyword = decoded
-        if type(positional) is list and type(keyword) is dict:
-            return definition.signature.restore_arguments(positional, keyword)
-    raise PayloadError(f"not the arguments of a call but {type(decoded).__name__}", path="args")
-
-
-def encode_result(value: object) -> bytes:
-    """Return the payload of what an activity returned.
-
-    Raises:
-        PayloadError: it cannot be one; the path begins with ``result``.
-    """
-    return payload.encode(value, path="result")
+    return definition.signature.restore_arguments(*payload.decode_arguments(args))
 
 
 def perform(
@@ -190,7 +176,7 @@ async def perform_async(
 def succeeded(value: object) -> Outcome:
     """Return the outcome of an attempt that returned ``value``."""
     try:
-        return Outcome(True, encode_result(value))
+        return Outcome(True, payload.encode(value, path="result"))
     except PayloadError as error:
         return failed(error, retryable=False)
 

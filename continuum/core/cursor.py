@@ -153,7 +153,8 @@ class Cursor:
         if check is not None:
             check()
         self.seq = seq + 2
-        self.at = max(self.at, entry.at)
+        if entry.at > self.at:  # noqa: PLR1730 - a call of max, for every event
+            self.at = entry.at
         value = entry.value
         return payload.decode(value, "result") if type(value) is bytes else value
 
@@ -234,7 +235,8 @@ class Cursor:
     def see(self, at: int) -> int:
         """A live arrival: time goes on, and never back. Return the time that it has now."""
         assert self.seq >= self._end, "live arrivals wait for the end of the journal"
-        self.at = max(self.at, at)
+        if at > self.at:  # noqa: PLR1730
+            self.at = at
         return self.at
 
     def end_of_history(self) -> None:

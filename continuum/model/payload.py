@@ -13,7 +13,7 @@ for good messages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -41,6 +41,8 @@ _IS_SCALAR = bytes(
     for first in range(256)
 )  # fmt: skip
 _scalar = msgspec.msgpack.Decoder().decode
+_Scalar = int | float | str | bool | None
+_scalar_arguments = msgspec.msgpack.Decoder(tuple[list[_Scalar], dict[str, _Scalar]]).decode
 _SCALARS = frozenset({int, str, bool, float, type(None)})
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -111,6 +113,23 @@ def decode(data: bytes, path: str = "value") -> object:
         raise PayloadError(
             f"not a payload ({reason}); it was damaged, or written by something else", path=path
         ) from error
+
+
+def decode_arguments(data: bytes) -> tuple[Sequence[object], Mapping[str, object]]:
+    """The positional and the named arguments of a payload of `encode_arguments`.
+
+    Raises:
+        PayloadError: the bytes are no arguments.
+    """
+    try:
+        return _scalar_arguments(data)
+    except msgspec.MsgspecError:  # not only scalars
+        decoded = decode(data, "args")
+    if type(decoded) is list and len(decoded) == 2:
+        positional, named = decoded
+        if type(positional) is list and type(named) is dict:
+            return positional, named
+    raise PayloadError(f"not the arguments of a call but {type(decoded).__name__}", path="args")
 
 
 def scalar_of(data: bytes) -> bool | int | float | str | bytes | None:

@@ -16,7 +16,7 @@ from continuum.core.definitions import Activity
 from continuum.errors import UnknownWorkflowError
 from continuum.ports.clock import Clock
 from continuum.runtime.isolation import Isolation
-from continuum.runtime.job import Job, Ledger
+from continuum.runtime.job import Job, Ledger, job_of
 from continuum.runtime.loop_thread import LoopThread
 from continuum.runtime.threads import Threads
 from continuum.wire.messages import Execute, Finished, Key
@@ -51,7 +51,7 @@ class ThreadAndLoopExecutor:
         except UnknownWorkflowError as error:
             self._ledger.report(task, unknown(task.activity, str(error)))
             return
-        job = Job(task, definition, self._ledger)
+        job = job_of(task, definition, self._ledger)
         self._ledger.open(job)
         if definition.is_async and not job.isolated:
             self._loop.put(job)
@@ -117,6 +117,9 @@ class ThreadAndLoopExecutor:
         return 2 * self.abandoned > self._slots
 
     def _run(self, job: Job) -> bool:
+        if not job.timed and not job.isolated:
+            task = job.task
+            return self._ledger.end(job, perform(job.definition, task.args, job.info, job))
         if job.timed:
             self._timed[job.key] = job
         attempt = self._isolation.run if job.isolated else _perform

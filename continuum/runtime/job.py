@@ -15,53 +15,39 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from continuum.core.attempt import ActivityInfo, Outcome, silent, timed_out
 from continuum.core.definitions import Activity
 from continuum.ports.clock import Clock
 from continuum.wire.messages import Execute, Finished, Key
 
 
-class Job:
-    """``started_at`` is set, by the monotonic clock, when it begins to run, ``seen_at`` also with every heartbeat;
-    ``details`` is what the last one said. ``ending``: how it ends although it goes on, because it is late. It is the
-    ``Pulse`` of its attempt."""
+class Job(msgspec.Struct, eq=False):
+    """``timed``: time may end it. ``ticket``: what `take` takes. ``started_at`` is set, by the monotonic clock, when it
+    begins to run, ``seen_at`` also with every heartbeat; ``details`` is what the last one said. ``ending``: how it ends
+    although it goes on, because it is late. It is the ``Pulse`` of its attempt."""
 
-    __slots__ = (
-        "_ticket",
-        "definition",
-        "details",
-        "ending",
-        "isolated",
-        "key",
-        "killed",
-        "ledger",
-        "seen_at",
-        "started_at",
-        "task",
-    )
-
-    def __init__(self, task: Execute, definition: Activity[..., Any], ledger: Ledger) -> None:
-        self.task, self.definition, self.ledger = task, definition, ledger
-        self.key = (task.run, task.seq, task.attempt)
-        self.started_at = self.seen_at = 0.0
-        self.details = b""
-        self.ending: Outcome | None = None
-        self.isolated = definition.options.isolate
-        self.killed = False
-        self._ticket = [None]
+    task: Execute
+    definition: Activity[..., Any]
+    ledger: Ledger
+    key: Key
+    isolated: bool
+    timed: bool
+    ticket: list[None]
+    started_at: float = 0.0
+    seen_at: float = 0.0
+    details: bytes = b""
+    ending: Outcome | None = None
+    killed: bool = False
 
     def take(self) -> bool:
         """True for one caller: the one that starts the job, or that sees to it that it never starts."""
         try:
-            self._ticket.pop()
+            self.ticket.pop()
         except IndexError:
             return False
         return True
-
-    @property
-    def timed(self) -> bool:
-        """Time may end it."""
-        return self.task.timeout_s is not None or self.task.heartbeat_timeout_s is not None
 
     def late(self, now: float) -> Outcome | None:
         """Return how it ends because of the time, None while it is not late."""
@@ -97,6 +83,13 @@ class Job:
         return info_of(
             self.task, None if timeout_s is None else self.started_at + timeout_s - self.ledger.now()
         )
+
+
+def job_of(task: Execute, definition: Activity[..., Any], ledger: Ledger) -> Job:
+    """Return the job of an attempt, which `take` may take once."""
+    timed = task.timeout_s is not None or task.heartbeat_timeout_s is not None
+    key = (task.run, task.seq, task.attempt)
+    return Job(task, definition, ledger, key, definition.options.isolate, timed, [None])
 
 
 def info_of(task: Execute, left_s: float | None) -> ActivityInfo:

@@ -101,13 +101,14 @@ class Threads:
         return count
 
     def _main(self) -> None:
+        now = self._clock.monotonic
         while (job := self._next()) is not None:
             if job.take():
-                job.begin(self._clock.monotonic())
+                job.begin(now())
                 if not Context().run(self._run, job):
                     self.lose(-1)
-            self._progress_at = self._clock.monotonic()
-            if self._is_surplus():
+            self._progress_at = now()
+            if self._count - self.lost > self._limit and self._is_surplus():
                 return
         with self._count_lock:
             self._count -= 1
@@ -129,8 +130,6 @@ class Threads:
 
     def _is_surplus(self) -> bool:
         """A lost thread that came back may find its place taken; it ends then."""
-        if self._count - self.lost <= self._limit:
-            return False
         with self._count_lock:
             if self._count - self.lost <= self._limit:
                 return False

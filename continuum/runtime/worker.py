@@ -22,6 +22,8 @@ import math
 from collections.abc import Sequence
 from uuid import UUID
 
+import msgspec
+
 from continuum.ports.dispatch import Dispatch
 from continuum.ports.executor import Executor
 from continuum.ports.journal import TaskOutcome
@@ -60,17 +62,15 @@ BEATS_S = 1.0  # between two messages with heartbeats
 NOBODY = Peer("", "")
 
 
-class _Held:
-    """An attempt between Execute and the end of our duty. ``store_at``: when its result goes to the database."""
+class _Held(msgspec.Struct, eq=False):
+    """An attempt between Execute and the end of our duty. ``claimed``: a task row stands behind it. ``details``: of its
+    last heartbeat. ``store_at``: when its result goes to the database."""
 
-    __slots__ = ("claimed", "details", "requester", "result", "store_at")
-
-    def __init__(self, requester: Peer) -> None:
-        self.requester = requester
-        self.claimed = requester.name == DISPATCHER  # a task row stands behind it
-        self.details = b""  # of its last heartbeat
-        self.result: Finished | None = None
-        self.store_at = math.inf
+    requester: Peer
+    claimed: bool
+    details: bytes = b""
+    result: Finished | None = None
+    store_at: float = math.inf
 
 
 class Worker:
@@ -184,17 +184,20 @@ class Worker:
 
     def _execute(self, sender: Peer, task: Execute) -> None:
         key = (task.run, task.seq, task.attempt)
-        if key in self._held or self._refused.get(key, sender) != sender:
+        if key in self._held or (self._refused and self._refused.get(key, sender) != sender):
             return
         if key in self._stored:
             self._post.send(sender, Recovered([], [], [key]))
             return
-        self._refused.pop(key, None)
-        held = self._held[key] = _Held(sender)
+        if self._refused:
+            self._refused.pop(key, None)
+        claimed = sender.name == DISPATCHER
+        self._held[key] = _Held(sender, claimed)
         self._open += 1
-        self._open_claimed += held.claimed
-        if held.claimed and sender not in self._holding:
-            self._unheld[sender] = None
+        if claimed:
+            self._open_claimed += 1
+            if sender not in self._holding:
+                self._unheld[sender] = None
         self._executor.start(task)
 
     def _settled(self, keys: Sequence[Key]) -> None:
@@ -210,11 +213,8 @@ class Worker:
         if held is not None:
             self._ownerless.discard(key)
             if held.result is None:
-                self._close(held)
-
-    def _close(self, held: _Held) -> None:
-        self._open -= 1
-        self._open_claimed -= held.claimed
+                self._open -= 1
+                self._open_claimed -= held.claimed
 
     def _recover(self, sender: Peer, keys: Sequence[Key]) -> None:
         known: list[Key] = []
@@ -285,8 +285,9 @@ class Worker:
             if held is None or held.result is not None:
                 continue  # settled or abandoned while it ran
             held.result = result
-            self._close(held)
-            if key in self._ownerless:
+            self._open -= 1
+            self._open_claimed -= held.claimed
+            if self._ownerless and key in self._ownerless:
                 self._store_at = min(self._store_at, held.store_at)
             elif held.requester in results:
                 results[held.requester].append(result)
