@@ -81,11 +81,6 @@ _DUMPERS = {
 }
 
 
-def oid_of(array: BinaryArray) -> int:
-    """Return the type of the array, as the database numbers it."""
-    return _ARRAY_OF[_ELEMENTS[type(array)]]
-
-
 def adapt(context: AdaptContext) -> None:
     """Teach a connection or a cursor to send these arrays."""
     assert context.adapters is not None, "a context of a connection or a cursor has adapters"

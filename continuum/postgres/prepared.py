@@ -7,6 +7,8 @@ that the connection commits by itself. On an idle system this runs cold, and tak
 
 What is sent is answered before the next is sent. A wait that an exception interrupts leaves the connection busy, and
 its owner has to close it. Notifications that come meanwhile stay where ``PGconn.notifies`` finds them.
+
+Who does not wait (``posting.py``) sends, and gives back what has come for its rows.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ Parameters = Mapping[str, object]
 _QUERIES = Path(__file__).parent / "queries"
 _Key = tuple[str, tuple[int, ...] | None]  # a statement's name, and the types of its parameters
 _PARAMETER = re.compile(rb"%\((\w+)\)b")
+_DISCARD = b"discard plans"
 
 
 class Numbered(NamedTuple):
@@ -47,6 +50,13 @@ class _Query(NamedTuple):
     key: _Key
     values: Sequence[Buffer | None]
     formats: list[Format] | None
+
+
+class Sent(NamedTuple):
+    """What was sent in a pipeline: of each answer whether it has rows, and the statements that were prepared by it."""
+
+    expected: list[bool]
+    new: dict[_Key, bytes]
 
 
 @cache
@@ -84,30 +94,45 @@ class Prepared:
         if known is None:
             known = self._name(query.key)
             self._pgconn.send_prepare(known, query.text, query.key[1])
-            self._answers()
+            self._check(self._answers())
             self._known[query.key] = known
         self._pgconn.send_query_prepared(known, query.values, query.formats, Format.BINARY)
-        return self._load(self._answers()[0])
+        answers = self._answers()
+        self._check(answers)
+        return self._load(answers[0])
 
     def together(self, steps: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
         """Run statements in one round trip, and one transaction if none is open; return the rows of each."""
+        sent = self.send(steps)
+        return self.loaded(sent, self._answers())
+
+    def send(self, steps: Sequence[tuple[str, Parameters]], *, plan_anew: bool = False) -> Sent:
+        """Send statements up to a sync, in pipeline mode, which is entered; what cannot be sent changes nothing. The
+        answers to them all are what `loaded` makes rows of. ``plan_anew``: all statements are planned again first."""
         pgconn = self._pgconn
         dumped = [self._dump(name, parameters) for name, parameters in steps]
-        expected: list[bool] = []  # of each answer: whether it has rows
-        new: dict[_Key, bytes] = {}
-        pgconn.enter_pipeline_mode()
+        sent = Sent([], {})
+        if not pgconn.pipeline_status:
+            pgconn.enter_pipeline_mode()
+        if plan_anew:
+            pgconn.send_query_params(_DISCARD, None)
+            sent.expected.append(False)
         for query in dumped:
-            known = self._known.get(query.key) or new.get(query.key)
+            known = self._known.get(query.key) or sent.new.get(query.key)
             if known is None:
-                new[query.key] = known = self._name(query.key)
+                sent.new[query.key] = known = self._name(query.key)
                 pgconn.send_prepare(known, query.text, query.key[1])
-                expected.append(False)
+                sent.expected.append(False)
             pgconn.send_query_prepared(known, query.values, query.formats, Format.BINARY)
-            expected.append(True)
+            sent.expected.append(True)
         pgconn.pipeline_sync()
-        answers = self._answers()
-        self._known.update(new)
-        return [self._load(answer) for answer, rows in zip(answers, expected, strict=True) if rows]
+        return sent
+
+    def loaded(self, sent: Sent, answers: Sequence[PGresult]) -> list[list[Row]]:
+        """Return the rows of each statement. Raises what one of them failed of."""
+        self._check(answers)
+        self._known.update(sent.new)
+        return [self._load(answer) for answer, rows in zip(answers, sent.expected, strict=True) if rows]
 
     def heard(self) -> bool:
         """Whether something came that nobody asked for: the end of the connection, a notification, or a notice."""
@@ -115,8 +140,8 @@ class Prepared:
 
     def discard_plans(self) -> None:
         """Let every statement be planned again when it is used next; it stays prepared."""
-        self._pgconn.send_query_params(b"discard plans", None)
-        self._answers()
+        self._pgconn.send_query_params(_DISCARD, None)
+        self._check(self._answers())
 
     def _dump(self, name: str, parameters: Parameters) -> _Query:
         text, names, formats = numbered(name)
@@ -148,10 +173,12 @@ class Prepared:
             pgconn.exit_pipeline_mode()
         else:
             answers = list(iter(self._next, None))
+        return answers
+
+    def _check(self, answers: Sequence[PGresult]) -> None:
         for answer in answers:
             if answer.status == ExecStatus.FATAL_ERROR:
                 raise error_from_result(answer, self._connection.info.encoding)
-        return answers
 
     def _up_to_the_sync(self) -> list[PGresult]:
         answers: list[PGresult] = []

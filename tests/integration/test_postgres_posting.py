@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -13,11 +14,11 @@ from continuum.errors import JournalError
 from continuum.model.events import SideEffect, to_row
 from continuum.ports.journal import Lease, RunCommit, TaskRow
 from continuum.ports.offload import CommitWork, MailWork, Work
-from continuum.postgres import PostgresStore, migrate, open_poster, open_store
+from continuum.postgres import PostgresStore, migrate, open_poster, open_store, session
 from continuum.postgres import posting as module
 from continuum.postgres.posting import PostgresPoster
 from tests.integration.conformance.scene import Scene, step
-from tests.integration.conformance.test_posted import answer
+from tests.integration.conformance.test_posted import ANSWER_S, answer
 from tests.integration.servers import wait_until
 
 MIB = 2**20
@@ -121,6 +122,19 @@ def test_steps_that_concern_others_are_not_posted(scene: Scene, poster: Postgres
     assert not poster.post(CommitWork([child])), "its end may wake a parent"
     assert not poster.post(lambda desk: None)
     assert posted(poster, CommitWork([plain(lease)])) == {lease.run_id}, "nothing was sent for the others"
+
+
+def test_a_poster_whose_opening_took_long_works_as_any(
+    database_url: str, fresh_schema: str, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = scene.leased()
+    monkeypatch.setattr(session, "SLOW_S", 0.0)
+    with closing(open_poster(database_url, fresh_schema)) as poster:
+        opening = threading.Thread(target=poster.open, daemon=True)
+        opening.start()
+        opening.join(ANSWER_S)
+        assert not opening.is_alive(), "it waits for an answer to what it did not send"
+        assert posted(poster, CommitWork([plain(lease)])) == {lease.run_id}
 
 
 def test_after_a_slow_answer_plans_are_made_anew(
