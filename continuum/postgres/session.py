@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
@@ -197,8 +197,9 @@ class Session:
                 return
 
     def fileno(self) -> int | None:
-        """Return the connection's socket; None while there is no connection."""
-        return None if self._connection is None else self._connection.fileno()
+        """Return the connection's socket; None while there is no connection, or a broken one that was not met yet."""
+        connection = self._connection
+        return None if connection is None or connection.closed else connection.fileno()
 
     def heed(self) -> None:
         """Read what came between two statements. It is the end of the connection, or nothing of interest.
@@ -228,8 +229,10 @@ class Session:
         now = time.monotonic()
         if self._prepared is not None and now - self._planned_at >= REPLAN_S:
             self._planned_at = now
-            with suppress(psycopg.Error):  # the next call finds out what is wrong
+            try:
                 self._prepared.discard_plans()
+            except psycopg.Error:
+                self.close()  # the connection is lost; the next call opens another
 
 
 def _failure(operation: str, error: Exception) -> JournalError:

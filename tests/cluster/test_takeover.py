@@ -202,7 +202,6 @@ HOLDER = """
 """
 
 
-@pytest.mark.long  # failed once in four runs, after three replacements of the engine
 @pytest.mark.rule("L4", "R6", "O4")
 def test_an_engine_whose_session_is_ended_from_outside_goes_on_and_is_held_again(
     pair: Pair, ledger: Path

@@ -20,6 +20,8 @@ from continuum.embedded_reaper import StopMode
 from continuum.errors import JournalError
 from continuum.model.run import RunSeed
 from continuum.postgres import PostgresStore, migrate, open_store
+from continuum.postgres import session as postgres_session
+from continuum.postgres.prepared import Prepared
 from tests.integration.servers import quick, wait_until
 
 THEIRS, MINE = "n2/default/engine-1/b2-1", "b1"
@@ -91,6 +93,28 @@ def test_a_session_that_was_ended_and_is_not_replaced_is_found(database_url: str
     with suppress(JournalError):  # the call that meets the break
         theirs.dispatch.heartbeat(THEIRS, 30.0)
     assert theirs.dispatch.heartbeat(THEIRS, 30.0) is None
+
+
+@pytest.mark.rule("L4")
+def test_a_session_that_ends_after_a_slow_call_is_replaced_as_any(
+    database_url: str, another: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a slow call all plans are discarded: that meets the end of the connection, and nobody waits for it."""
+    theirs = held(another())
+    line, before, discard = theirs.dispatch.holds, theirs.session.connections, Prepared.discard_plans
+
+    def end_first(prepared: Prepared) -> None:
+        terminate(database_url, theirs)
+        monkeypatch.undo()
+        discard(prepared)
+
+    monkeypatch.setattr(postgres_session, "SLOW_S", 0.0)
+    monkeypatch.setattr(Prepared, "discard_plans", end_first)
+    assert theirs.session.connect() == before
+    assert line.fileno() is None
+    line.mend()
+    assert theirs.session.connections > before
+    assert look(another()) == []
 
 
 @pytest.mark.rule("L4", "O4")
