@@ -12,18 +12,16 @@ every key: what is said of an older attempt than the row's is not heard (A7).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from continuum.memory import claims
 from continuum.memory.database import Database, Transaction
 from continuum.memory.families import cancel_families, overdue_at
-from continuum.memory.journal import claimed_run
 from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import (
     CANCEL_MARGIN_S,
-    SET_ASIDE,
-    SUSPECTED,
     WANTED_S,
     Asked,
     Beat,
@@ -144,16 +142,18 @@ class MemoryDispatch:
             tables = transaction.tables
             if not tables.is_live(owner):
                 return []
-            oldest_first = sorted(_due(tables, tables.live.values()) + _wanted(tables, owner))
-            return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
+            oldest_first = sorted(claims.due(tables, tables.live.values()) + claims.wanted(tables, owner))
+            return [claims.claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
 
     def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
         with self._database.transaction("claim_due") as transaction:
             tables = transaction.tables
             if not tables.is_live(owner):
                 return []
-            oldest_first = sorted(_due(tables, [run for run in tables.live.values() if run.owner is None]))
-            return [_claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
+            oldest_first = sorted(
+                claims.due(tables, [run for run in tables.live.values() if run.owner is None])
+            )
+            return [claims.claim(tables, tables.live[run_id], owner) for _, run_id in oldest_first[:limit]]
 
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
         with self._database.transaction("blame") as transaction:
@@ -164,7 +164,7 @@ class MemoryDispatch:
                     and death.owner in (run.owner, run.previous_owner)
                     and run.killed_owner != death.owner
                 ):
-                    _blame(transaction.tables, run, death.owner, deaths_max)
+                    claims.blame(transaction.tables, run, death.owner, deaths_max)
 
     def claim_suspect(self, owner: str) -> list[ClaimedRun]:
         with self._database.transaction("claim_suspect") as transaction:
@@ -174,9 +174,9 @@ class MemoryDispatch:
             ready = [
                 (run.alone_at, run.id)
                 for run in tables.live.values()
-                if run.suspect == "alone" and _alone_at(tables, run, [owner]) <= tables.now
+                if run.suspect == "alone" and claims.alone_at(tables, run, [owner]) <= tables.now
             ]
-            return [_claim(tables, tables.live[run_id], owner) for _, run_id in sorted(ready)[:1]]
+            return [claims.claim(tables, tables.live[run_id], owner) for _, run_id in sorted(ready)[:1]]
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
         with self._database.transaction("claim_tasks") as transaction:
@@ -259,13 +259,15 @@ class MemoryDispatch:
     def next_due(self, queues: Sequence[str], owners: Sequence[str] = ()) -> Due:
         with self._database.transaction("next_due") as transaction:
             tables, live = transaction.tables, transaction.tables.live.values()
-            wanted = any(_wanted(tables, owner) for owner in owners if tables.is_live(owner))
+            wanted = any(claims.wanted(tables, owner) for owner in owners if tables.is_live(owner))
             runs = [at for run in live if (at := tables.claimable_at(run)) is not None]
             cancels = [overdue_at(run.cancel) for run in live if run.cancel is not None]
             return Due(
                 _wait_s(tables, runs + [tables.now + WANTED_S] * wanted),
                 _wait_s(tables, [task.due_at for _, task in _queued(tables, queues)]),
-                _wait_s(tables, [_alone_at(tables, run, owners) for run in live if run.suspect == "alone"]),
+                _wait_s(
+                    tables, [claims.alone_at(tables, run, owners) for run in live if run.suspect == "alone"]
+                ),
                 _wait_s(tables, [at + CANCEL_MARGIN_S for at in cancels]),
                 any(
                     task.state == "running" and not tables.is_live(task.claimed_by)
@@ -275,30 +277,8 @@ class MemoryDispatch:
             )
 
 
-def _blame(tables: Tables, run: RunRecord, owner: str, deaths_max: int) -> None:
-    seq = len(run.events)
-    run.deaths = 1 if run.deaths_seq is not None and seq > run.deaths_seq else run.deaths + 1
-    run.deaths_seq, run.killed_owner = seq, owner
-    if run.owner not in (None, owner):
-        return
-    tables.unlease(run)
-    run.previous_owner = owner
-    run.state = "suspended"
-    run.due_at = tables.now if run.due_at is None else run.due_at
-    run.suspect = "alone" if run.deaths < deaths_max else "stopped"
-    run.alone_at = tables.now + (0 if run.deaths <= 1 else min(4 ** (run.deaths - 2), 60))
-    text = SUSPECTED if run.suspect == "alone" else SET_ASIDE.format(run=run.id, owner=owner)
-    run.attention = f"engine deaths: {run.deaths} of {deaths_max}; {text}"
-
-
 def _wait_s(tables: Tables, moments: Sequence[float]) -> float | None:
     return min(moments) - tables.now if moments else None
-
-
-def _alone_at(tables: Tables, run: RunRecord, owners: Sequence[str]) -> float:
-    """Return when one of these owners may take a run that was set aside."""
-    able = any(tables.is_live(owner) and tables.has_code(owner, run) for owner in owners)
-    return run.alone_at if able else run.alone_at + 60.0
 
 
 def _boot_of(owner: str) -> str:
@@ -315,30 +295,6 @@ def _retire(transaction: Transaction, owners: Sequence[str]) -> list[str]:
     if owners:
         transaction.notify(Notice("left"))
     return sorted(owners)
-
-
-def _due(tables: Tables, runs: Iterable[RunRecord]) -> list[tuple[float, UUID]]:
-    """Those of these runs that anybody may claim now."""
-    since = [(at, run.id) for run in runs if (at := tables.claimable_at(run)) is not None]
-    return [entry for entry in since if entry[0] <= tables.now]
-
-
-def _wanted(tables: Tables, owner: str) -> list[tuple[float, UUID]]:
-    """The runs that wait for code which this owner has."""
-    return [
-        (run.due_at, run.id)
-        for run in tables.live.values()
-        if run.due_at is not None and tables.waits_for_code(run) and tables.has_code(owner, run)
-    ]
-
-
-def _claim(tables: Tables, run: RunRecord, owner: str) -> ClaimedRun:
-    fresh = run.token is None
-    tables.unlease(run)
-    tables.lease(run, owner)
-    if run.parked_until is not None or run.suspect is not None:
-        run.parked_until = run.attention = run.suspect = None
-    return claimed_run(run, fresh=fresh)
 
 
 def _queued(tables: Tables, queues: Sequence[str]) -> list[tuple[RunRecord, TaskRecord]]:
