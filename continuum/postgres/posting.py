@@ -22,7 +22,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from continuum.errors import JournalError
 from continuum.ports.offload import CommitWork, MailWork, Work
-from continuum.postgres.prepared import Prepared, Sent
+from continuum.postgres.prepared import Sent
 from continuum.postgres.request import Request, commit_request, in_lock_order, mail_request
 from continuum.postgres.session import REPLAN_S, SLOW_S, Session, reason_of
 
@@ -44,21 +44,19 @@ class PostgresPoster:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._pgconn: PGconn | None = None
-        self._prepared: Prepared | None = None
         self._posted: _Posted | None = None
         self._planned_at = time.monotonic()
         self._stale = False  # plans are to be made anew
         self.plans_discarded = 0
 
     def open(self) -> None:
-        with self._session.guarded("connect") as connection:
+        with self._session.guarded("connect"):
             pass  # what it does at its end, it does while the connection still waits for its answers
-        connection.pgconn.nonblocking = 1
-        self._posted, self._prepared, self._pgconn = None, Prepared(connection), connection.pgconn
+        self._posted, self._stale = None, False
+        self._guarded("connect", lambda: setattr(self._pgconn, "nonblocking", 1))
 
     def fileno(self) -> int | None:
-        return None if self._pgconn is None else self._session.fileno()
+        return self._session.fileno()
 
     def post(self, work: Work) -> bool:
         try:
@@ -70,37 +68,35 @@ class PostgresPoster:
         return request is not None
 
     def unsent(self) -> bool:
-        return bool(self._guarded("send", self._open.flush))
+        return bool(self._guarded("send", self._flush))
 
     def take(self) -> tuple[object] | None:
         operation = self._posted.request.steps[0][0] if self._posted is not None else "heed"
         posted = self._guarded(operation, self._receive)
         if posted is None:
             return None
-        rows = self._guarded(operation, lambda: self._statements.loaded(posted.sent, posted.answers))
+        rows = self._guarded(
+            operation, lambda: self._session.statements().loaded(posted.sent, posted.answers)
+        )
         now = time.monotonic()
         if now - posted.at >= SLOW_S and now - self._planned_at >= REPLAN_S:
             self._stale, self._planned_at = True, now
         return (posted.request.read(rows),)
 
     def close(self) -> None:
-        self._pgconn = self._prepared = None
         self._session.close()
 
     @property
     def backend_pid(self) -> int:
         """The process of the server that serves it."""
-        return self._open.backend_pid
+        return self._pgconn.backend_pid
 
     @property
-    def _open(self) -> PGconn:
-        assert self._pgconn is not None, "opened before it is used"
-        return self._pgconn
-
-    @property
-    def _statements(self) -> Prepared:
-        assert self._prepared is not None, "opened before it is used"
-        return self._prepared
+    def _pgconn(self) -> PGconn:
+        connection = self._session.connection
+        if connection is None:
+            raise psycopg.OperationalError("the connection is lost")
+        return connection.pgconn
 
     def _guarded(self, operation: str, action: Callable[[], T]) -> T:
         try:
@@ -113,15 +109,20 @@ class PostgresPoster:
             raise
 
     def _send(self, request: Request[Any]) -> None:
+        assert self._posted is None, "one work at a time"
+        pgconn = self._pgconn  # raises before anything would connect, and wait for it
         self.plans_discarded += self._stale
-        sent = self._statements.send(request.steps, plan_anew=self._stale)
+        sent = self._session.statements().send(request.steps, plan_anew=self._stale)
         self._stale = False
-        self._open.flush()
+        pgconn.flush()
         self._posted = _Posted(request, sent, time.monotonic(), [])
+
+    def _flush(self) -> int:
+        return self._pgconn.flush()
 
     def _receive(self) -> _Posted | None:
         """Read what has come; return what was posted when all of its answers are there."""
-        pgconn, posted = self._open, self._posted
+        pgconn, posted = self._pgconn, self._posted
         pgconn.consume_input()
         while posted is not None and not pgconn.is_busy():
             result = pgconn.get_result()  # None between two commands

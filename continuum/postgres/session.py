@@ -120,7 +120,7 @@ class Session:
         """Run a statement of ``queries/`` in a transaction of its own, and return its rows."""
         began = time.monotonic()
         try:
-            return self._statements().rows(name, parameters)
+            return self.statements().rows(name, parameters)
         except (psycopg.Error, UnicodeError) as error:
             raise _failure(name, error) from error
         finally:
@@ -132,7 +132,7 @@ class Session:
         Each sees what was committed before it began, not only before the first.
         """
         with self.guarded(steps[0][0]):
-            return self._statements().together(steps)
+            return self.statements().together(steps)
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[None]:
@@ -178,7 +178,8 @@ class Session:
         """The connection of the next statement; None if that will open one."""
         return self._connection
 
-    def _statements(self) -> Prepared:
+    def statements(self) -> Prepared:
+        """Return the statements of the connection, opened if need be. Use it inside of ``guarded``."""
         self.open()
         assert self._prepared is not None, "an open connection has its statements"
         return self._prepared
@@ -233,6 +234,9 @@ class Session:
                 self._prepared.discard_plans()
             except psycopg.Error:
                 self.close()  # the connection is lost; the next call opens another
+            except BaseException:
+                self.close()  # interrupted: an answer is under way
+                raise
 
 
 def _failure(operation: str, error: Exception) -> JournalError:

@@ -131,6 +131,8 @@ class PostingOffload:
         if poster.fileno() is not None:
             self._idle.append(poster)
             return
+        if poster in self._idle:
+            self._idle.remove(poster)
         descriptor = self._descriptors.pop(poster, None)
         if descriptor is not None and self._loop is not None:
             self._loop.unwatch(descriptor)

@@ -205,8 +205,13 @@ def test_a_connection_that_is_lost_at_the_post_fails_the_work_too(scene: Scene) 
 def test_an_idle_connection_that_ends_is_opened_again(scene: Scene) -> None:
     scene.posters[0].error = LOST
     scene.loop.turn()
+    scene.offload.submit(Lane.COMMIT, 1, COMMIT)
+    assert scene.lanes.given == [COMMIT], "it takes nothing before it is open again"
     scene.opened(1)
     assert (scene.posters[0].opened, scene.done) == (2, [])
+    for ticket in (2, 3):
+        scene.offload.submit(Lane.COMMIT, ticket, COMMIT)
+    assert len(scene.posters[0].posted) == 1, "one work at a time"
 
 
 def test_closing_closes_lanes_and_posters(scene: Scene) -> None:
