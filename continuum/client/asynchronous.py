@@ -199,7 +199,7 @@ class AsyncClient:
         await self._perform(self._link.open)
         future = self._waiters.add(run_id)
         try:
-            await self._perform(self._waiters.look_first, run_id)
+            await self._perform(self._waiters.look_first, run_id, even_if_young=timeout_s == 0)
             if not future.done():
                 async with asyncio.timeout(rest_of(until)):
                     await asyncio.wrap_future(future)

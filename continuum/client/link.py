@@ -34,6 +34,7 @@ T = TypeVar("T")
 SESSIONS_MAX = 4
 PAUSE_S_MIN = 0.02
 PAUSE_S_MAX = 0.5
+WAIT_S_MAX = 3600.0  # the system counts milliseconds in 32 bits
 APPLICATION_NAME = "continuum-client"
 
 
@@ -45,10 +46,17 @@ class EndListener:
     """
 
     def __init__(self, url: str, schema: str) -> None:
+        try:
+            self._bell, self._button = socket.socketpair()
+        except OSError as error:
+            raise JournalError("listen", f"{error.strerror}: this process has too many files open") from error
         self._listener = Listener(url, schema, ["done"])
-        self._listener.reconnect()
+        try:
+            self._listener.reconnect()
+        except BaseException:
+            self.close()
+            raise
         self._catalog = PostgresCatalog(self._listener.session)
-        self._bell, self._button = socket.socketpair()
         self._bell.setblocking(False)
         self._button.setblocking(False)
         self._heard = select.poll()  # not select(), which ends at 1,024 open files
@@ -64,7 +72,7 @@ class EndListener:
         notices = self._listener.poll()
         if not notices:
             self._listener.fileno()  # raises if the connection is lost
-            self._heard.poll(None if timeout_s is None else timeout_s * 1000)
+            self._heard.poll(None if timeout_s is None else min(timeout_s, WAIT_S_MAX) * 1000)
             with suppress(BlockingIOError):
                 self._bell.recv(4096)
             notices = self._listener.poll()
@@ -102,6 +110,7 @@ class Link:
         self._lending = RLock()
         self._returned = Condition(self._lending)
         self._idle: list[PostgresStore] = []  # connected lately: the last ones
+        self._spare: PostgresStore | None = None  # for the one thread that others wait for
         self._closed = Event()
 
     def open(self) -> str:
@@ -132,7 +141,7 @@ class Link:
         try:
             yield store
         finally:
-            self._give_back(store)
+            self._give_back(store, spare=spare)
 
     def repeat(self, operation: Callable[[PostgresStore], T], *, safe: bool = True) -> T:
         """Run an operation, again and again while the database is away. One that is not ``safe`` to do twice is
@@ -176,8 +185,9 @@ class Link:
         self._closed.set()
         with self._opening:
             with self._lending:
-                while self._idle:
-                    self._idle.pop().session.close()
+                for store in (*self._idle, *([self._spare] if self._spare else [])):
+                    store.session.close()
+                self._idle, self._spare = [], None
                 self._returned.notify_all()
             if self._database is not None:
                 self._database.close()
@@ -203,24 +213,29 @@ class Link:
     def _borrow(self, *, spare: bool = False) -> PostgresStore:
         url = self.open()
         with self._lending:
-            while not self._idle and not spare:
-                self._returned.wait()
+            while not (self._idle or spare):
                 self.check_open()
-            store = self._idle.pop() if self._idle else open_store(url, self.schema, APPLICATION_NAME)
+                self._returned.wait()
+            if spare:
+                store, self._spare = self._spare or open_store(url, self.schema, APPLICATION_NAME), None
+            else:
+                store = self._idle.pop()
         try:
             store.session.renew()
         except BaseException as error:
-            self._give_back(store)
+            self._give_back(store, spare=spare)
             cause = error.__cause__
             if isinstance(error, JournalError) and isinstance(cause, psycopg.OperationalError):
                 raise JournalError("connect", describe_connection_failure(url, cause)) from cause
             raise
         return store
 
-    def _give_back(self, store: PostgresStore) -> None:
+    def _give_back(self, store: PostgresStore, *, spare: bool = False) -> None:
         with self._lending:
-            if self._closed.is_set() or len(self._idle) == SESSIONS_MAX:
+            if self._closed.is_set() or (spare and self._spare is not None):
                 store.session.close()
+            elif spare:
+                self._spare = store
             else:
                 self._idle.append(store)
                 self._returned.notify()

@@ -118,7 +118,7 @@ class Operations:
         outcome, state = self._link.repeat(resume)
         if outcome == "not_found":
             raise RunNotFoundError(run_id)
-        if tries == 1 and outcome == "terminal":
+        if outcome == "terminal":
             raise RunTerminalError(run_id, str(state))
         if tries == 1 and outcome == "not_set_aside":
             raise ContinuumError(

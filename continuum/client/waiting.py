@@ -88,12 +88,13 @@ class Waiters:
         """
         future = self._enter(run_id)
         try:
-            self.look_first(run_id)
-            notices = self._take_turn(future)
-            if notices is not None:
-                try:
+            self.look_first(run_id, even_if_young=rest_of(until) == 0)
+            try:
+                notices = self._take_turn(future)
+                if notices is not None:
                     self._hear(notices, future, until)
-                finally:
+            finally:  # Ctrl-C may come as soon as the turn is taken
+                if self._awaited is future:
                     self._leave_turn()
             return future.result(rest_of(until))
         except BaseException:
@@ -119,13 +120,14 @@ class Waiters:
                 for run_id in list(islice(self._young, max(0, len(self._young) - YOUNG_MAX))):
                     del self._young[run_id]
 
-    def look_first(self, run_id: UUID) -> None:
+    def look_first(self, run_id: UUID, *, even_if_young: bool = False) -> None:
         """Answer those who wait for this run at once, if it has ended or does not exist. Blocks for one query, the
-        first time also until LISTEN is active; and not at all for a run whose end we are sure to hear."""
+        first time also until LISTEN is active; and not at all for a run whose end we are sure to hear, unless nobody
+        will wait until it is heard."""
         with self._lock:
             if not self._tried:
                 self._changed.wait_for(lambda: self._tried, LISTEN_WAIT_S_MAX)
-            if run_id in self._young:
+            if run_id in self._young and not even_if_young:
                 return
         self._look_aside([run_id], spare=False)
 

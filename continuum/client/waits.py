@@ -36,11 +36,6 @@ class Waits:
     def asked(self) -> list[UUID]:
         return list(self._entries)
 
-    @property
-    def awaited(self) -> list[UUID]:
-        """The runs whose ends are of interest."""
-        return list(self._followers)
-
     def add(self, run_id: UUID, future: Future[Ending]) -> None:
         entry = self._entries.setdefault(run_id, _Entry(run_id))
         entry.futures.add(future)

@@ -265,6 +265,13 @@ def test_closing_ends_the_wait_of_a_caller_that_listens(scene: Scene) -> None:
             listens.result(LIMIT_S)
 
 
+def test_a_caller_without_time_is_told_of_an_end_that_was_not_heard_yet(scene: Scene) -> None:
+    scene.begin()
+    run_id = scene.new_run()
+    scene.ended.add(run_id)
+    assert scene.waiters.end_of(run_id, monotonic()).run_id == run_id
+
+
 def test_a_caller_has_its_time_and_no_more(scene: Scene) -> None:
     scene.begin()
     with pytest.raises(TimeoutError):
