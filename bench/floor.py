@@ -77,8 +77,10 @@ class Floor:
         self._ends.close()
 
     def _result(self, run_id: uuid.UUID) -> None:
+        give_up_at = time.monotonic() + _WAIT_S
         while str(run_id) not in _notified(self._ends):
-            pass
+            if time.monotonic() > give_up_at:
+                raise TimeoutError("the engine of the floor does not answer")
         assert self._work.execute(_LOOK, [run_id]).fetchone() is not None
 
 

@@ -48,4 +48,3 @@ set engine_deaths = locked.deaths,
     end
 from locked
 where run.id = locked.id
-returning run.id

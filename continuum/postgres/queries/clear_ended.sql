@@ -1,7 +1,7 @@
--- Remove what runs that have ended leave: unread signals, delivery ids, timers, tasks, the wait for their children's ends. Locks: children that have ended, those locked by others skipped; signals, timers, tasks, below the runs' locks. Index: run_id of each, continuum_runs_child_ends.
+-- Remove what runs that have ended leave: unread signals, delivery ids, timers, tasks, snapshots, the wait for their children's ends. Locks: children that have ended, those locked by others skipped; signals, timers, tasks, snapshots, below the runs' locks. Index: run_id of each, continuum_runs_child_ends.
 -- A statement of its own, after the one that ended the runs: only a new snapshot sees a signal whose transaction
 -- held the run's lock just before. Children are above other runs of the batch, whose locks are held already: waiting for
--- one could be a deadlock. One that is skipped stays marked, which costs an entry of an index that nobody reads.
+-- one could be a deadlock. One that is skipped stays marked, which costs an entry of the index that nobody reads.
 with ended as materialized (
     select id
     from continuum_runs

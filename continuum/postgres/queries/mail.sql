@@ -1,6 +1,6 @@
--- Read what waits for the runs of these leases, those that still hold: a row for each lease, then one for each thing. Locks: none. Index: primary key, continuum_signals_unread, continuum_runs_child_ends.
+-- Read what waits for the runs of these leases, those that still hold: a row for each lease, then one for each thing. Locks: none. Index: primary keys, continuum_signals_unread, continuum_runs_child_ends.
 -- One statement, because it is read between a signal and its answer, and each costs more to send than to execute. What a
--- column means depends on the kind of the row: see mails_of in request.py.
+-- column means depends on the kind of the row: see mails_of in mail.py.
 -- "is true" hides from the planner that continuum_timers_near could find the timers, among all that are due anywhere.
 with held as materialized (
     select run.id, run.lease_token, run.cancel_due_at, run.cancel_requested_at, run.cancel_cleanup_s, run.cancel_reason
