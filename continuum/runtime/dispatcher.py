@@ -106,9 +106,7 @@ class Dispatcher:
         self._dead: list[str] = []  # owners to retire
         self._mail: list[Woken] = []  # to announce to other nodes
         self._look_runs = self._look_tasks = True
-        self._look_new = (
-            False  # for runs that nobody holds: what most looks find, and what somebody waits for
-        )
+        self._look_new = False  # for runs that nobody holds
         self._look_at = math.inf
         self._due_at = now + poll_s
         self._due_asked_at = -math.inf
@@ -315,7 +313,8 @@ class Dispatcher:
             self._look_runs = self._look_tasks = True
             self._look_at = math.inf
         for_runs = (self._look_runs or self._look_new) and bool(self._free_engines())
-        if now >= self._due_at and not for_runs:  # otherwise asked in the next tick, about what is left then
+        # Where runs are claimed now, it is asked in the next tick, about what is left; but not later and later.
+        if now >= self._due_at and (not for_runs or now >= self._due_asked_at + self._poll_s):
             self._ask_due(now)
         looked = False
         if for_runs:

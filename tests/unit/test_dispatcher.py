@@ -225,6 +225,18 @@ def test_a_node_that_has_nothing_to_do_asks_only_what_there_is_to_do(scene: Scen
     assert sum(statements.values()) <= 12 + 6 + 6
 
 
+@pytest.mark.rule("B6")
+def test_a_stream_of_new_runs_keeps_nobody_from_asking_what_else_there_is(scene: Scene) -> None:
+    scene.engine(free=1000)
+    asked = Counter[str]()
+    scene.store.fault = lambda operation: asked.update([operation])
+    for _ in range(600):
+        scene.stage.clock.now += 0.05
+        scene.dispatcher.notice([Notice("due")])  # before every tick
+        scene.dispatcher.tick()
+    assert asked["next_due"] >= 5, "every five seconds"
+
+
 def test_a_delayed_run_is_claimed_when_it_is_due_not_at_the_next_poll(scene: Scene) -> None:
     engine = scene.engine()
     (run,) = scene.stage.insert(delay_s=1.5)
