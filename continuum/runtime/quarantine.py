@@ -43,6 +43,7 @@ class Quarantine:
         self._deaths: list[Death] = []
         self._open_at = -math.inf  # not sooner again
         self._engine: tuple[Peer, str] | None = None  # it is there, registered, and has no run
+        self._served: Peer | None = None  # it has its one run, whatever it said of room before it knew
 
     @property
     def pending(self) -> bool:
@@ -55,7 +56,7 @@ class Quarantine:
 
     def engine_says(self, peer: Peer, owner: str, free: int) -> None:
         """The lone engine announces itself."""
-        self._engine = (peer, owner) if free > 0 else None
+        self._engine = (peer, owner) if free > 0 and peer != self._served else None
 
     def engine_down(self, peer: Peer) -> None:
         if self._engine is not None and self._engine[0] == peer:
@@ -80,7 +81,7 @@ class Quarantine:
             runs = self._dispatch.claim_suspect(owner)
             if runs:
                 log.warning("run %s is resumed alone, because engines died of it", runs[0].run_id)
-                self._engine = None
+                self._engine, self._served = None, peer
                 self._post.send(peer, Assign(owner, runs))
         elif now >= self._open_at:
             self._open_at = now + OPENED_S

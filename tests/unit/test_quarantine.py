@@ -95,6 +95,19 @@ def test_the_neighbours_go_to_the_next_engine_at_once_and_the_culprit_to_the_lon
 
 
 @pytest.mark.rule("B4")
+def test_a_lone_engine_gets_one_run_whatever_it_said_before_it_had_it(scene: Scene) -> None:
+    one, other, *_ = begun(scene)
+    scene.dies_of("engine-1", "b-1", one)
+    scene.engine("engine-1", "b-2")
+    scene.dies_of("engine-1", "b-2", other)
+    lone = scene.engine(LONE_ENGINE, "b-3", free=1)
+    assert len(assigned(lone)) == 1
+    lone.post.hint("dispatcher", EngineReady(scene.stage.owner(LONE_ENGINE, "b-3"), 1))
+    scene.stage.advance(100)
+    assert assigned(lone) == []
+
+
+@pytest.mark.rule("B4")
 def test_each_death_alone_takes_longer_to_the_next_trial_until_there_is_none(scene: Scene) -> None:
     culprit, *_ = begun(scene)
     scene.dies_of("engine-1", "b-1", culprit)
