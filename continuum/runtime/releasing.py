@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from continuum.ports.clock import Clock
@@ -13,6 +14,7 @@ from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import LiveRun
 
 EVICT_S = 5.0
+CROWDED_S = 0.1  # after a look at all runs that found none, while there are too many
 RELEASES_MAX = 1000
 
 
@@ -35,6 +37,7 @@ class Releasing:
         self._waiting: list[Release] = []
         self._busy = self._retiring = self.retired = False
         self._evict_at = clock.monotonic() + EVICT_S
+        self._crowded_at = -math.inf  # not sooner when there are too many
 
     def add(self, release: Release) -> None:
         """Give back a run that never was among the engine's runs, or is not any more."""
@@ -61,17 +64,25 @@ class Releasing:
         self._asking.ask(Lane.LEASE, lambda desk: desk.journal.release(batch), lambda _: self._done(batch))
 
     def wake_at(self) -> float:
-        return self._evict_at
+        if self._busy:
+            return math.inf
+        return min(self._evict_at, self._crowded_at) if self._excess > 0 else self._evict_at
+
+    @property
+    def _excess(self) -> int:
+        return len(self._runs) - self._limits.runs_max * 9 // 10
 
     def _evict(self) -> None:
         """Give back runs that rest: those that rested long, and more if there are too many."""
         now = self._clock.monotonic()
-        excess = len(self._runs) - self._limits.runs_max * 9 // 10
-        if self._busy or (now < self._evict_at and excess <= 0):
+        excess = self._excess
+        if self._busy or now < (self._evict_at if excess <= 0 else self._crowded_at):
             return
         self._evict_at = now + EVICT_S
         since = now if excess > 0 else now - self._limits.parked_s
         resting = [run for run in self._runs.values() if run.touched_at <= since and self._rests(run)]
+        if not resting:
+            self._crowded_at = now + CROWDED_S
         resting.sort(key=lambda run: run.touched_at)
         for index, run in enumerate(resting):
             if index >= excess and run.touched_at > now - self._limits.parked_s:

@@ -190,7 +190,7 @@ def test_the_end_of_a_parent_cancels_the_child_of_a_broken_await_in_the_same_com
 def test_a_parent_that_was_given_back_is_claimed_and_finds_the_end_of_its_child() -> None:
     house = House(limits=EngineLimits(runs_max=1))
     house.start(parent, 5)
-    house.settle()
+    house.advance(0.2)
     assert house.engine.runs == 0, "a run that waits for children only rests"
     house.assign()
     (task,) = house.executes()
