@@ -139,6 +139,11 @@ class Attempts:
                 self._ports.post.send(peer, message(keys))
             lists.clear()
 
+    def disown(self, run: LiveRun) -> None:
+        """The run is dropped: results that it took and never committed are the workers' to store (A8)."""
+        for key, worker in run.unsettled.items():
+            self._disowned[worker].append(key)
+
     # -- back
 
     def finished(self, worker: Peer, message: Finished, at: int) -> None:

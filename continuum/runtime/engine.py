@@ -267,8 +267,8 @@ class Engine:
             self._attempts.finished(worker, message, at)
 
     def _missed(self, run_id: bytes, seq: int) -> None:
-        if not self._reading.wake(run_id):
-            self._outgoing.timer_missed(run_id, seq)
+        self._reading.wake(run_id)
+        self._outgoing.timer_missed(run_id, seq)
 
     def _on_worker(self, worker: Peer, message: WorkerReady) -> None:
         if self._outgoing.neighbours.alive.get(worker.name, worker.incarnation) == worker.incarnation:
@@ -366,19 +366,20 @@ class Engine:
     def _drop(self, run: LiveRun) -> None:
         """Journal nothing more of it; its attempts' results find their next owner through the workers (A8)."""
         self._strays.note(run)
+        self._attempts.disown(run)
         self._forget(run)
         run.machine.drop()
 
     def _forget(self, run: LiveRun) -> None:
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
-        self._commits.forget(run)
         if run.machine.ended:
             for pending in run.machine.attempts():
                 self._attempts.abandon(run, pending.dispatch.seq, pending.dispatch.attempt)
             run.machine.close()
         else:
             self._attempts.placement.forget(run.id)
+        self._commits.forget(run)  # last: what an attempt leaves in a row would be a change
 
     # -- what the others plan with
 

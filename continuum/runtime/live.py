@@ -28,9 +28,9 @@ class LiveRun:
     """``unsettled``: results consumed in memory, whose workers keep them until the commit. ``rows``: seqs of attempts
     that stand in task rows, ``unwritten`` those of them that a commit has yet to write. ``read``: its mail was read
     since it is here. ``snapshot_at``: the event at which the next snapshot is due. ``again``: it may have changed since
-    the commit that is under way was made. ``touched_at``: when something last
-    happened to it, by the monotonic clock. ``beats``: the details that its attempts have said last. ``stamp``: the
-    version to write into the run's row with the next commit, if it is another than the row has."""
+    the commit that is under way was made. ``touched_at``: when something last happened to it, by the monotonic clock.
+    ``beats``: the details that its attempts have said last. ``stamp``: the version to write into the run's row with the
+    next commit, if it is another than the row has."""
 
     __slots__ = (
         "_rows_cleared",

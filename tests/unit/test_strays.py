@@ -10,7 +10,7 @@ from continuum.core.definitions import activity, workflow
 from continuum.core.effects import wait_signal
 from continuum.model import payload
 from continuum.runtime.worker import outcome_of
-from continuum.wire.messages import Abandon, Finished, Settled, Wake
+from continuum.wire.messages import Abandon, Disowned, Finished, Settled, Wake
 from tests.unit.test_engine import OWNER, RUN, House, chain
 
 
@@ -42,6 +42,18 @@ def test_a_cancel_that_a_commit_meets_stops_what_else_the_run_has_out(house: Hou
     assert house.engine.runs == 0
     (stopped,) = [m for m in house.worker.take(Abandon) if isinstance(m, Abandon)]
     assert second.key in stopped.keys
+
+
+@pytest.mark.rule("A8")
+def test_a_result_that_was_taken_and_never_committed_is_no_longer_the_worker_s_to_keep(house: House) -> None:
+    house.start(both)
+    first, _ = house.executes()
+    house.stage.store.catalog.cancel(RUN, "enough")
+    house.worker.take()
+    house.finish(first)
+    assert house.engine.runs == 0
+    let_go = [message for message in house.worker.take() if isinstance(message, Disowned | Settled)]
+    assert first.key in [key for message in let_go for key in message.keys]
 
 
 @pytest.mark.rule("A8", "K3")
