@@ -111,6 +111,14 @@ class Field:
     def ask(self, query: str, *parameters: object) -> list[tuple[object, ...]]:
         return self._database.execute(query.encode(), parameters).fetchall()
 
+    def sessions(self, name: str) -> list[tuple[object, ...]]:
+        """What the server knows of the sessions of a host, the listening ones left out."""
+        return self.ask(
+            "select application_name, state, wait_event, backend_start, state_change, left(query, 80)"
+            " from pg_stat_activity where client_addr = %s::inet and application_name <> 'continuum-listener'",
+            self.network.address(name),
+        )
+
     def owned_by(self, name: str) -> int:
         query = "select count(*) from continuum_runs where split_part(lease_owner, '/', 1) = %s"
         return int(str(self.ask(query, name)[0][0]))
@@ -183,13 +191,10 @@ def test_a_host_that_is_switched_off_is_given_up_and_its_runs_go_on_elsewhere(
     field.postpone_expiry("a")
     wait_until(lambda: {field.sees("b", "a"), field.sees("c", "a")} == {"dead"}, "a is known to be dead")
     wait_until(lambda: field.owned_by("a") == 0, "nothing is a's any more")
-    sessions = (
-        "select count(*) from pg_stat_activity"
-        " where client_addr = %s::inet and application_name <> 'continuum-listener'"
-    )
-    address = network.address("a")
     wait_until(
-        lambda: field.ask(sessions, address) == [(0,)], "no session of a is left, nor a lock that it held"
+        lambda: not field.sessions("a"),
+        "no session of a is left, nor a lock that it held",
+        lambda: str(field.sessions("a")),
     )
     field.check(runs, ledger)
 
