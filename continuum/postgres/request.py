@@ -12,13 +12,14 @@ from uuid import UUID
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import Lease, Mail, RunCommit
 from continuum.postgres.arrays import texts, uuids
-from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
+from continuum.postgres.batch import events_of, fits_one, is_familial, is_plain, one_of, rows_of
 from continuum.postgres.mail import held_by, mails_of
 from continuum.postgres.notices import ended_payloads
 from continuum.postgres.session import Parameters, Row
 
 T = TypeVar("T")
 Step = tuple[str, Parameters]
+_NONE: Set[UUID] = frozenset()
 
 
 class Request(NamedTuple, Generic[T]):
@@ -51,6 +52,8 @@ class Written(Set[UUID]):
 
 def commit_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID]] | None:
     """Return how to write these steps, which are in the order of their run ids; None if they concern other runs."""
+    if len(steps) == 1 and fits_one(steps[0]):
+        return _one_request(steps, announce)
     assert len({step.run_id.int for step in steps}) == len(steps), "a batch has one step per run"
     plain = all(map(is_plain, steps))
     ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
@@ -64,9 +67,21 @@ def commit_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UU
     return Request(work, lambda answers: Written(steps, {row[0] for row in answers[0]}))
 
 
+def _one_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID]]:
+    (step,) = steps
+    parameters = one_of(step)
+    if step.state in LIVE_STATES:
+        work: list[Step] = [("commit_one", parameters)]
+    else:
+        notice = ended_payloads([step.run_id])[0] if announce else ""
+        parameters |= {"result": step.result, "error": step.error, "notice": notice}
+        work = [("end_one", parameters), ("clear_one", {"run": step.run_id})]
+    return Request(work, lambda answers: Written(steps, _NONE if answers[0] else frozenset([step.run_id])))
+
+
 def in_lock_order(steps: Sequence[RunCommit]) -> list[RunCommit]:
     """Return the steps in the order of ids in the database, in which their runs are locked."""
-    return sorted(steps, key=_id_of)
+    return sorted(steps, key=_id_of) if len(steps) > 1 else list(steps)
 
 
 def _id_of(step: RunCommit) -> int:
