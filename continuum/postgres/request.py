@@ -6,8 +6,10 @@ The same request is made by who waits for the answer (`Session.together`) and by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import Lease, Mail, RunCommit
@@ -22,7 +24,7 @@ Step = tuple[str, Parameters]
 _NONE: Set[UUID] = frozenset()
 
 
-class Request(NamedTuple, Generic[T]):
+class Request(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """``read`` makes the answer of the rows of each statement."""
 
     steps: list[Step]
