@@ -21,7 +21,6 @@ from continuum.postgres.session import Parameters, Row
 
 T = TypeVar("T")
 Step = tuple[str, Parameters]
-_NONE: Set[UUID] = frozenset()
 
 
 class Request(msgspec.Struct, Generic[T], frozen=True, gc=False):
@@ -78,7 +77,7 @@ def _one_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID
         notice = ended_payloads([step.run_id])[0] if announce else ""
         parameters |= {"result": step.result, "error": step.error, "notice": notice}
         work = [("end_one", parameters), ("clear_one", {"run": step.run_id})]
-    return Request(work, lambda answers: Written(steps, _NONE if answers[0] else frozenset([step.run_id])))
+    return Request(work, lambda answers: Written(steps, {row[0] for row in answers[0]}))
 
 
 def in_lock_order(steps: Sequence[RunCommit]) -> list[RunCommit]:

@@ -1,4 +1,4 @@
--- Write one step of one run that goes on, with two events at most; a row says that it was not fenced off. Locks: the run. Index: primary keys.
+-- Write one step of one run that goes on, with two events at most; say whether it is fenced off and left out. Locks: the run. Index: primary keys.
 -- What `commit_events` does for a batch, with plain values instead of arrays: on an idle system, where everything is
 -- cold, a step costs by the nodes of its plan and the calls that encode it. An event that is not there has seq 0. No
 -- parameter is null: a statement is prepared once for each combination of types, and null has none.
@@ -24,5 +24,5 @@ written as (
     ) as event(seq, kind, payload)
     where event.seq > 0
 )
-select true
-from live
+select %(id)b::uuid
+where not exists (select from live)

@@ -1,5 +1,6 @@
--- Write the last step of one run, with two events at most, and tell waiting clients unless the notice is empty; a row says that it was not fenced off. Locks: the run; the notification queue, at commit. Index: primary keys.
+-- Write the last step of one run, with two events at most, and tell waiting clients unless the notice is empty; say whether it is fenced off and left out. Locks: the run; the notification queue, at commit. Index: primary keys.
 -- See commit_one.sql. `clear_one` follows in the same transaction, and removes what the step set besides, too.
+-- What is asked of `live` in the end sends the notice as well; it is null only if the run was not written.
 with live as (
     update continuum_runs as run
     set state = %(state)b::text,
@@ -29,5 +30,8 @@ written as (
     ) as event(seq, kind, payload)
     where event.seq > 0
 )
-select case when %(notice)b::text <> '' then pg_notify(current_schema() || '_done', %(notice)b::text) end
-from live
+select %(id)b::uuid
+where (
+    select case when %(notice)b::text <> '' then pg_notify(current_schema() || '_done', %(notice)b::text)::text else '' end
+    from live
+) is null
