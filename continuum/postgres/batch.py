@@ -1,10 +1,11 @@
-"""A batch of steps as the array parameters of ``commit_events`` and ``commit``."""
+"""A batch of steps as the array parameters of ``commit_events`` and ``commit``; one step as plain parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import add
 
+from continuum.model.events import EventRow
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import RunCommit
 from continuum.postgres.arrays import (
@@ -20,6 +21,9 @@ from continuum.postgres.arrays import (
     words,
 )
 from continuum.postgres.session import Parameters
+
+ONE_EVENTS_MAX = 2  # for which commit_one and end_one have room: a result, and the next activity
+_NO_EVENT = EventRow(0, 0, b"")
 
 
 def is_plain(step: RunCommit) -> bool:
@@ -47,6 +51,42 @@ def is_familial(step: RunCommit) -> bool:
         or step.successor is not None
         or (step.is_child and step.state not in LIVE_STATES)
     )
+
+
+def fits_one(step: RunCommit) -> bool:
+    """Say whether ``commit_one`` or ``end_one`` can write the step, if it is alone: few events, the run's row, and no
+    other rows unless the run ends, which removes them all."""
+    if len(step.events) > ONE_EVENTS_MAX or is_familial(step):
+        return False
+    return step.state not in LIVE_STATES or not (
+        step.timers_set
+        or step.timers_cleared
+        or step.signals_consumed
+        or step.tasks_set
+        or step.tasks_cleared
+    )
+
+
+def one_of(step: RunCommit) -> dict[str, object]:
+    """Return the parameters of ``commit_one``, which ``end_one`` has, too."""
+    events = step.events
+    count = len(events)
+    first = events[0] if count else _NO_EVENT
+    second = events[1] if count > 1 else _NO_EVENT
+    return {
+        "id": step.run_id,
+        "token": step.token,
+        "base_seq": step.base_seq,
+        "last_seq": step.base_seq + count,
+        "state": step.state,
+        "version_hash": step.version_hash or "",
+        "seq_1": first.seq,
+        "kind_1": first.kind,
+        "payload_1": first.payload,
+        "seq_2": second.seq,
+        "kind_2": second.kind,
+        "payload_2": second.payload,
+    }
 
 
 def events_of(steps: Sequence[RunCommit]) -> Parameters:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
+import msgspec
 import psycopg
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
@@ -29,7 +30,7 @@ from continuum.postgres.session import REPLAN_S, SLOW_S, Session, reason_of
 T = TypeVar("T")
 
 
-class _Posted(NamedTuple):
+class _Posted(msgspec.Struct, frozen=True, gc=False):
     """What is under way; ``answers`` as far as they have come."""
 
     request: Request[Any]

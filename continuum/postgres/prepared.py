@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
@@ -43,7 +44,7 @@ class Numbered(NamedTuple):
     formats: tuple[PyFormat, ...]
 
 
-class _Query(NamedTuple):
+class _Query(msgspec.Struct, frozen=True, gc=False):
     """A statement and the values of its parameters, as they are sent."""
 
     text: bytes
@@ -52,7 +53,7 @@ class _Query(NamedTuple):
     formats: list[Format] | None
 
 
-class Sent(NamedTuple):
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """What was sent in a pipeline: of each answer whether it has rows, and the statements that were prepared by it."""
 
     expected: list[bool]
@@ -146,7 +147,7 @@ class Prepared:
     def _dump(self, name: str, parameters: Parameters) -> _Query:
         text, names, formats = numbered(name)
         transformer = self._transformer
-        values = transformer.dump_sequence([parameters[given] for given in names], formats)
+        values = transformer.dump_sequence(list(map(parameters.__getitem__, names)), formats)
         return _Query(text, (name, transformer.types), values, transformer.formats)
 
     def _load(self, result: PGresult) -> list[Row]:

@@ -6,13 +6,15 @@ The same request is made by who waits for the answer (`Session.together`) and by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
+
+import msgspec
 
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import Lease, Mail, RunCommit
 from continuum.postgres.arrays import texts, uuids
-from continuum.postgres.batch import events_of, is_familial, is_plain, rows_of
+from continuum.postgres.batch import events_of, fits_one, is_familial, is_plain, one_of, rows_of
 from continuum.postgres.mail import held_by, mails_of
 from continuum.postgres.notices import ended_payloads
 from continuum.postgres.session import Parameters, Row
@@ -21,7 +23,7 @@ T = TypeVar("T")
 Step = tuple[str, Parameters]
 
 
-class Request(NamedTuple, Generic[T]):
+class Request(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """``read`` makes the answer of the rows of each statement."""
 
     steps: list[Step]
@@ -51,6 +53,8 @@ class Written(Set[UUID]):
 
 def commit_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID]] | None:
     """Return how to write these steps, which are in the order of their run ids; None if they concern other runs."""
+    if len(steps) == 1 and fits_one(steps[0]):
+        return _one_request(steps, announce)
     assert len({step.run_id.int for step in steps}) == len(steps), "a batch has one step per run"
     plain = all(map(is_plain, steps))
     ended = [step.run_id for step in steps if step.state not in LIVE_STATES]
@@ -64,9 +68,21 @@ def commit_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UU
     return Request(work, lambda answers: Written(steps, {row[0] for row in answers[0]}))
 
 
+def _one_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID]]:
+    (step,) = steps
+    parameters = one_of(step)
+    if step.state in LIVE_STATES:
+        work: list[Step] = [("commit_one", parameters)]
+    else:
+        notice = ended_payloads([step.run_id])[0] if announce else ""
+        parameters |= {"result": step.result, "error": step.error, "notice": notice}
+        work = [("end_one", parameters), ("clear_one", {"run": step.run_id})]
+    return Request(work, lambda answers: Written(steps, {row[0] for row in answers[0]}))
+
+
 def in_lock_order(steps: Sequence[RunCommit]) -> list[RunCommit]:
     """Return the steps in the order of ids in the database, in which their runs are locked."""
-    return sorted(steps, key=_id_of)
+    return sorted(steps, key=_id_of) if len(steps) > 1 else list(steps)
 
 
 def _id_of(step: RunCommit) -> int:

@@ -1,0 +1,37 @@
+-- Write the last step of one run, with two events at most, and tell waiting clients unless the notice is empty; say whether it is fenced off and left out. Locks: the run; the notification queue, at commit. Index: primary keys.
+-- See commit_one.sql. `clear_one` follows in the same transaction, and removes what the step set besides, too.
+-- What is asked of `live` in the end sends the notice as well; it is null only if the run was not written.
+with live as (
+    update continuum_runs as run
+    set state = %(state)b::text,
+        version_hash = coalesce(nullif(%(version_hash)b::text, ''), run.version_hash),
+        last_seq = %(last_seq)b::bigint,
+        result = %(result)b::bytea,
+        error = %(error)b::bytea,
+        completed_at = now(),
+        due_at = null,
+        previous_owner = run.lease_owner,
+        lease_owner = null,
+        lease_token = null
+    where run.id = %(id)b::uuid
+      and run.lease_token = %(token)b::bigint
+      and run.last_seq = %(base_seq)b::bigint
+      and run.state in ('running', 'suspended')
+    returning run.id
+),
+written as (
+    insert into continuum_events (run_id, seq, kind, payload)
+    select live.id, event.seq, event.kind, event.payload
+    from live
+    cross join (
+        values
+            (%(seq_1)b::bigint, %(kind_1)b::smallint, %(payload_1)b::bytea),
+            (%(seq_2)b::bigint, %(kind_2)b::smallint, %(payload_2)b::bytea)
+    ) as event(seq, kind, payload)
+    where event.seq > 0
+)
+select %(id)b::uuid
+where (
+    select case when %(notice)b::text <> '' then pg_notify(current_schema() || '_done', %(notice)b::text)::text else '' end
+    from live
+) is null
