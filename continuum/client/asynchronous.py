@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from time import monotonic
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -33,6 +33,7 @@ from continuum.model.history import History
 from continuum.model.query import Condition, Order
 from continuum.model.retry import Duration, seconds_of
 from continuum.model.run import Run
+from continuum.ports.catalog import Ending
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -184,7 +185,7 @@ class AsyncClient:
         refuse_in_workflow(operation)
         seeds = requests.seeds_of(calls, ids, namespace, attributes, delay)
         if ids is None and connection is None:
-            self._waiters.expect(seed.id for seed in seeds)
+            self._waiters.expect([seed.id for seed in seeds])
         blocking = blocking_view(connection)
         work = self._perform(self._operations.start, seeds, blocking, requests.if_exists(if_exists))
         await (work if connection is None else to_the_end(work))
@@ -197,7 +198,8 @@ class AsyncClient:
         timeout_s = None if timeout is None else seconds_of(timeout)
         until = None if timeout_s is None else monotonic() + timeout_s
         await self._perform(self._link.open)
-        future = self._waiters.add(run_id)
+        future: Future[Ending] = Future()
+        wait = self._waiters.add(run_id, future)
         try:
             await self._perform(self._waiters.look_first, run_id, even_if_young=timeout_s == 0)
             if not future.done():
@@ -208,7 +210,7 @@ class AsyncClient:
             assert timeout_s is not None, "without a timeout the wait ends with an answer"
             raise not_ended(run_id, timeout_s) from None
         finally:
-            self._waiters.forget(run_id, future)
+            self._waiters.forget(wait)
         if ending.state != "completed" or (workflow is not None and ending.run_id == run_id):
             return outcome_of(ending, workflow)
         return outcome_of(ending, await self._perform(self._operations.workflow_of, run_id, ending, workflow))

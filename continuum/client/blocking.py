@@ -231,7 +231,7 @@ class Client:
         refuse_in_workflow(operation)
         seeds = requests.seeds_of(calls, ids, namespace, attributes, delay)
         if ids is None and connection is None:
-            self._waiters.expect(seed.id for seed in seeds)
+            self._waiters.expect([seed.id for seed in seeds])
         self._operations.start(seeds, connection, requests.if_exists(if_exists))
         return [RunHandle(self, seed.id, call.target) for seed, call in zip(seeds, calls, strict=True)]
 

@@ -28,6 +28,7 @@ from continuum.errors import ConfigurationError, ContinuumError, JournalError, S
 from continuum.ports.catalog import Ending
 from continuum.postgres import Listener, PostgresStore, check, migrate, open_store
 from continuum.postgres.catalog import PostgresCatalog
+from continuum.postgres.notices import ended_numbers
 
 T = TypeVar("T")
 
@@ -62,21 +63,22 @@ class EndListener:
         self._heard = select.poll()  # not select(), which ends at 1,024 open files
         self._heard.register(self._listener.fileno(), select.POLLIN)
         self._heard.register(self._bell, select.POLLIN)
+        self._rung = (self._bell.fileno(), select.POLLIN)
 
-    def wait(self, timeout_s: float | None) -> list[UUID]:
-        """Return runs that ended, as soon as there is one, or nothing after the time.
+    def wait(self, timeout_s: float | None) -> list[int]:
+        """Return the numbers of the ids of runs that ended, as soon as there is one, or nothing after the time.
 
         Raises:
             JournalError: the connection is lost; who ended meanwhile is not known.
         """
-        notices = self._listener.poll()
-        if not notices:
+        payloads = self._listener.payloads()
+        if not payloads:
             self._listener.fileno()  # raises if the connection is lost
-            self._heard.poll(None if timeout_s is None else min(timeout_s, WAIT_S_MAX) * 1000)
-            with suppress(BlockingIOError):
+            heard = self._heard.poll(None if timeout_s is None else min(timeout_s, WAIT_S_MAX) * 1000)
+            if self._rung in heard:
                 self._bell.recv(4096)
-            notices = self._listener.poll()
-        return [notice.run_id for notice in notices if notice.run_id is not None]
+            payloads = self._listener.payloads()
+        return [number for payload in payloads for number in ended_numbers(payload)]
 
     def look(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Ending]:
         """Say where these chains stand, by the connection that heard of them.
@@ -84,7 +86,8 @@ class EndListener:
         Raises:
             JournalError: the connection is lost.
         """
-        self._listener.fileno()
+        if not self._listener.connected:
+            raise JournalError("listen", "the connection is lost")
         return self._catalog.endings(run_ids)
 
     def interrupt(self) -> None:
@@ -121,7 +124,6 @@ class Link:
             SchemaVersionError: its schema is not the one that this code needs.
             EmbeddedPostgresError: the embedded server cannot be started.
         """
-        self.check_open()
         database = self._database
         return self._open() if database is None else database.url
 

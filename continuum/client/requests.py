@@ -72,18 +72,19 @@ def seeds_of(
         PayloadError: an argument of a call cannot be encoded; names the place.
     """
     calls = [checked_call(call) for call in calls]
-    chosen = [None] * len(calls) if ids is None else list(ids)
-    if len(chosen) != len(calls):
-        raise ConfigurationError(f"{len(calls)} calls have {len(chosen)} ids; give one, or None, for each")
-    if len(calls) > START_MANY_MAX:
+    count = len(calls)
+    chosen = [None] * count if ids is None else list(ids)
+    if len(chosen) != count:
+        raise ConfigurationError(f"{count} calls have {len(chosen)} ids; give one, or None, for each")
+    if count > START_MANY_MAX:
         raise ConfigurationError(
-            f"{len(calls):,} runs are too many for one transaction; start at most {START_MANY_MAX:,} at a time"
+            f"{count:,} runs are too many for one transaction; start at most {START_MANY_MAX:,} at a time"
         )
     namespace = text("namespace", namespace)
     stored = attributes_json(attributes) if attributes else {}
     delay_s = 0.0 if delay is None else seconds_of(delay)
     seeds = [_seed(call, id, namespace, stored, delay_s) for call, id in zip(calls, chosen, strict=True)]
-    if len(seeds) > 1 and len({seed.id for seed in seeds}) < len(seeds):
+    if count > 1 and len({seed.id for seed in seeds}) < count:
         raise ConfigurationError("two of the ids are the same; nothing was started")
     return seeds
 

@@ -1,9 +1,9 @@
 """Waiting for the ends of runs: one listener and one look per second, however many wait (W2).
 
-    caller ── enter(id) ──► wait    with a future         notification done:<ids> ──► look at those ids ─┐
+    caller ── enter(id) ──► a wait                        notification done:<ids> ──► look at those ids ─┐
        │                                                 each second ──► look at all that are waited for ─┤
        └── look_first(id), once, when LISTEN is active                                                   │
-    caller ◄── future ◄── ended: the outcome; unknown id: RunNotFoundError ◄──────────────────────────────┘
+    caller ◄── answer ◄── ended: the outcome; unknown id: RunNotFoundError ◄──────────────────────────────┘
 
 A run ends before LISTEN is active, and the caller's own look sees it, or after, and a notification comes. The
 look per second makes up for whatever is lost: a notification, the listener's connection, the database for a while.
@@ -20,14 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from itertools import islice
 from threading import Condition, Event, RLock, Thread
 from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
-from continuum.client.waits import Waits
-from continuum.errors import ContinuumError, RunNotFoundError
+from continuum.client.waits import Wait, Waits
+from continuum.errors import ContinuumError
 from continuum.ports.catalog import Ending
 
 SCAN_INTERVAL_S = 1.0
@@ -46,8 +45,8 @@ class Look(Protocol):
 class Notices(Protocol):
     """An open LISTEN. For one thread at a time. Raises ``JournalError`` when its connection is lost."""
 
-    def wait(self, timeout_s: float | None) -> Sequence[UUID]:
-        """Return runs that ended, as soon as there is one, or nothing after the time."""
+    def wait(self, timeout_s: float | None) -> Sequence[int]:
+        """Return the numbers of the ids of runs that ended, as soon as there is one, or nothing after the time."""
         ...
 
     def look(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Ending]:
@@ -70,11 +69,11 @@ class Waiters:
         self._lock = RLock()
         self._changed = Condition(self._lock)
         self._waits = Waits()
-        self._young: dict[UUID, None] = {}  # started under our ears and not heard to have ended, oldest first
+        self._young: dict[int, None] = {}  # started under our ears and not heard to have ended, oldest first
         self._notices: Notices | None = None
         self._tried = False  # whether LISTEN is active, or could not be made so
         self._taken = False  # the turn
-        self._awaited: Future[Ending] | None = None  # by the caller that has the turn
+        self._awaited: Wait | None = None  # that of the caller that has the turn
         self._keeper: Thread | None = None
         self._closing = Event()
 
@@ -86,39 +85,47 @@ class Waiters:
             RunNotFoundError: there is no such run.
             ContinuumError: the client is closed, or was closed meanwhile.
         """
-        future = self._enter(run_id)
+        wait = Wait(run_id)
+        self._enter(wait)
         try:
             self.look_first(run_id, even_if_young=rest_of(until) == 0)
             try:
-                notices = self._take_turn(future)
+                notices = self._take_turn(wait)
                 if notices is not None:
-                    self._hear(notices, future, until)
+                    self._hear(notices, wait, until)
             finally:  # Ctrl-C may come as soon as the turn is taken
-                if self._awaited is future:
+                if self._awaited is wait:
                     self._leave_turn()
-            return future.result(rest_of(until))
+            if wait.answer is None:
+                self._wait_beside(wait, until)
         except BaseException:
-            self.forget(run_id, future)
+            self.forget(wait)
             raise
+        assert wait.answer is not None, "without an answer the wait ends with an error"
+        if isinstance(wait.answer, ContinuumError):
+            raise wait.answer
+        return wait.answer
 
-    def add(self, run_id: UUID) -> Future[Ending]:
-        """Return a future of the end of the run's chain. Call `look_first` next, and `forget` in the end.
+    def add(self, run_id: UUID, future: Future[Ending]) -> Wait:
+        """Let a future be that of the end of the run's chain. Call `look_first` next, and `forget` in the end.
 
         Raises:
             ContinuumError: the client is closed.
         """
-        future = self._enter(run_id)
+        wait = Wait(run_id, future)
+        self._enter(wait)
         with self._lock:
             self._changed.notify_all()  # the keeper, because this caller will not listen
-        return future
+        return wait
 
     def expect(self, run_ids: Iterable[UUID]) -> None:
         """Say, before they are inserted, that these runs will be new: their ids were made just now."""
         with self._lock:
             if self._notices is not None:
-                self._young.update(dict.fromkeys(run_ids))
-                for run_id in list(islice(self._young, max(0, len(self._young) - YOUNG_MAX))):
-                    del self._young[run_id]
+                for run_id in run_ids:
+                    self._young[run_id.int] = None
+                while len(self._young) > YOUNG_MAX:
+                    del self._young[next(iter(self._young))]
 
     def look_first(self, run_id: UUID, *, even_if_young: bool = False) -> None:
         """Answer those who wait for this run at once, if it has ended or does not exist. Blocks for one query, the
@@ -127,57 +134,63 @@ class Waiters:
         with self._lock:
             if not self._tried:
                 self._changed.wait_for(lambda: self._tried, LISTEN_WAIT_S_MAX)
-            if run_id in self._young and not even_if_young:
+            if run_id.int in self._young and not even_if_young:
                 return
         self._look_aside([run_id], spare=False)
 
-    def forget(self, run_id: UUID, future: Future[Ending]) -> None:
+    def forget(self, wait: Wait) -> None:
         """Wait no longer."""
         with self._lock:
-            self._waits.discard(run_id, future)
+            self._waits.discard(wait)
 
     def close(self) -> None:
-        """End the keeper and every wait, each with an error that says so."""
+        """End every wait with an error that says so, and the keeper."""
         with self._lock:
             self._closing.set()
+            waits = self._waits.give_up("the client was closed while it waited; the run goes on")
             self._changed.notify_all()
-            if self._notices is not None:
-                self._notices.interrupt()
+            notices, self._notices = self._notices, None
+            if notices is not None:
+                notices.interrupt()
+        for wait in waits:
+            wait.tell()
         if self._keeper is not None:
             self._keeper.join(CLOSE_WAIT_S_MAX)
-        with self._lock:
-            futures = self._waits.clear()
-        for future in futures:
-            _fail(future, ContinuumError("the client was closed while it waited; the run goes on"))
 
-    def _enter(self, run_id: UUID) -> Future[Ending]:
-        future: Future[Ending] = Future()
+    def _enter(self, wait: Wait) -> None:
         with self._lock:
             if self._closing.is_set():
                 raise ContinuumError("this client is closed; make a new one")
             if self._keeper is None:
                 self._keeper = Thread(target=self._keep, name="continuum-results", daemon=True)
                 self._keeper.start()
-            self._waits.add(run_id, future)
-        return future
+            self._waits.add(wait)
 
-    def _take_turn(self, future: Future[Ending] | None = None) -> Notices | None:
+    def _wait_beside(self, wait: Wait, until: float | None) -> None:
+        """Wait for an answer without the turn."""
+        with self._lock:
+            if wait.answer is None:
+                wait.future = Future()
+        if wait.future is not None:
+            wait.future.result(rest_of(until))
+
+    def _take_turn(self, wait: Wait | None = None) -> Notices | None:
         """Return what to listen to, if nobody does; then leave the turn in the end."""
         with self._lock:
             if self._taken or self._notices is None:
                 return None
-            self._taken, self._awaited = True, future
+            self._taken, self._awaited = True, wait
             return self._notices
 
     def _leave_turn(self) -> None:
         with self._lock:
             self._taken, self._awaited = False, None
-            if self._waits or self._notices is None or self._closing.is_set():
+            if self._waits or self._notices is None:
                 self._changed.notify_all()
 
-    def _hear(self, notices: Notices, future: Future[Ending], until: float | None) -> None:
-        """Listen, with the turn, until the future is done or its time is over."""
-        while not (future.done() or self._closing.is_set()):
+    def _hear(self, notices: Notices, wait: Wait, until: float | None) -> None:
+        """Listen, with the turn, until there is an answer or the time is over."""
+        while wait.answer is None:
             rest_s = rest_of(until)
             if rest_s == 0 or not self._hear_once(notices, rest_s):
                 return
@@ -190,8 +203,8 @@ class Waiters:
             self._lose(notices)
             return False
         with self._lock:
-            for run_id in ended:
-                self._young.pop(run_id, None)
+            for number in ended:
+                self._young.pop(number, None)
             concerned = self._waits.concerned(ended)
         self._look_at(concerned, notices.look)
         return True
@@ -258,14 +271,14 @@ class Waiters:
 
     def _scan(self) -> None:
         with self._lock:
-            asked = self._waits.asked
-        self._look_aside(asked, spare=True)
+            run_ids = self._waits.runs
+        self._look_aside(run_ids, spare=True)
 
     def _look_aside(self, run_ids: Sequence[UUID], *, spare: bool) -> None:
         """Look at runs without the turn."""
         self._look_at(run_ids, partial(self._look, spare=spare))
         with self._lock:
-            if self._notices is not None and self._awaited is not None and self._awaited.done():
+            if self._notices is not None and self._awaited is not None and self._awaited.answer is not None:
                 self._notices.interrupt()  # whoever listens for it need not any more
 
     def _look_at(
@@ -279,24 +292,19 @@ class Waiters:
                 return  # the database is away: asked again within a second. Or the client is being closed
             self._settle(part, found)
 
-    def _settle(self, run_ids: Iterable[UUID], found: Mapping[UUID, Ending]) -> None:
+    def _settle(self, run_ids: Sequence[UUID], found: Mapping[UUID, Ending]) -> None:
         """Answer those whose run has ended or does not exist; let the others follow their chain."""
-        for run_id in run_ids:
-            ending = found.get(run_id)
-            with self._lock:
-                futures = self._waits.settle(run_id, ending)
-            for future in futures:
-                if ending is None:
-                    _fail(future, RunNotFoundError(run_id))
-                elif future.set_running_or_notify_cancel():
-                    future.set_result(ending)
+        answered: list[Wait] = []
+        with self._lock:
+            for run_id, ending in found.items():
+                answered += self._waits.settle(run_id, ending)
+            if len(found) < len(run_ids):
+                for run_id in set(run_ids) - found.keys():
+                    answered += self._waits.settle(run_id, None)
+        for wait in answered:
+            wait.tell()
 
 
 def rest_of(until: float | None) -> float | None:
     """How long it is to a monotonic time, None for ever."""
     return None if until is None else max(0.0, until - monotonic())
-
-
-def _fail(future: Future[Ending], error: ContinuumError) -> None:
-    if future.set_running_or_notify_cancel():
-        future.set_exception(error)

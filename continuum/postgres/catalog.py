@@ -115,12 +115,20 @@ class PostgresCatalog:
         return "not_set_aside" if state in LIVE_STATES else "terminal", state
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
-        rows = self._session.rows("endings", {"runs": uuids(run_ids)})
-        continued = [row[0] for row in rows if row[-1]]
-        ended = [row[:-1] for row in rows if not row[-1]]
+        found, continued = dict[UUID, Ending](), list[UUID]()
+        if len(run_ids) == 1:
+            rows = self._session.rows("ending", {"run": run_ids[0]})
+        else:
+            rows = self._session.rows("endings", {"runs": uuids(run_ids)})
+        for run_id, state, result, error, goes_on in rows:
+            if goes_on:
+                continued.append(run_id)
+            else:
+                found[run_id] = Ending(run_id, state, result, error)
         if continued:
-            ended += self._session.rows("chain_endings", {"runs": uuids(continued)})
-        return {asked: Ending(*ending) for asked, *ending in ended}
+            for asked, *ending in self._session.rows("chain_endings", {"runs": uuids(continued)}):
+                found[asked] = Ending(*ending)
+        return found
 
     def get(self, run_id: UUID) -> RunRow | None:
         rows = self._session.rows("get", {"run": run_id})
@@ -178,7 +186,7 @@ def _seed(seed: RunSeed) -> Parameters:
         "args": seed.args,
         "delay": seed.delay_s,
         "parent": seed.parent_run_id,
-        "correlation": seed.correlation_id or seed.id,
+        "correlation": seed.correlation_id,
         "predecessor": seed.continued_from_run_id,
     }
 

@@ -64,17 +64,22 @@ class Listener:
 
     def poll(self) -> list[Notice]:
         """Return what has arrived, without waiting; nothing while there is no connection."""
-        if self._listening is None or not self.connected:
+        return [notice for payload in self.payloads() for notice in parse(payload)]
+
+    def payloads(self) -> list[bytes]:
+        """Return what has arrived as it was sent, as `poll` does."""
+        connection = self._listening
+        if connection is None or connection is not self.session.connection:
             return []
-        notices: list[Notice] = []
-        pgconn = self._listening.pgconn
+        payloads: list[bytes] = []
+        pgconn = connection.pgconn
         try:
             pgconn.consume_input()
             while (notification := pgconn.notifies()) is not None:
-                notices += parse(notification.extra.decode(errors="replace"))
+                payloads.append(notification.extra)
         except psycopg.Error:
             self.close()
-        return notices
+        return payloads
 
     def close(self) -> None:
         self._listening = None

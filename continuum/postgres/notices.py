@@ -13,6 +13,7 @@ from uuid import UUID
 from continuum.ports.dispatch import Woken
 from continuum.ports.mailbox import Notice
 
+_DONE = b"done:"
 _IDS_MAX = 200  # of 33 bytes each; a payload has less than 8000
 
 
@@ -24,7 +25,9 @@ def channel_of(schema: str, name: str) -> str:
 def ended_payloads(run_ids: Sequence[UUID]) -> list[str]:
     """Return the payloads that say that these runs ended."""
     ids = [run_id.hex for run_id in run_ids]
-    return ["done:" + ",".join(ids[start : start + _IDS_MAX]) for start in range(0, len(ids), _IDS_MAX)]
+    return [
+        _DONE.decode() + ",".join(ids[start : start + _IDS_MAX]) for start in range(0, len(ids), _IDS_MAX)
+    ]
 
 
 def mail_payloads(woken: Sequence[Woken]) -> list[str]:
@@ -32,10 +35,20 @@ def mail_payloads(woken: Sequence[Woken]) -> list[str]:
     return list(dict.fromkeys(map(_mail_payload, woken)))
 
 
-def parse(payload: str) -> list[Notice]:
-    """Return what a payload says; nothing for one that is not ours."""
+def ended_numbers(payload: bytes) -> list[int]:
+    """Return the ids of the runs that ended by a payload, as numbers (``UUID.int``); none for one that is not ours."""
+    if not payload.startswith(_DONE):
+        return []
     try:
-        return list(_parse(payload))
+        return [int(digits, 16) for digits in payload[len(_DONE) :].split(b",")]
+    except ValueError:
+        return []
+
+
+def parse(payload: bytes) -> list[Notice]:
+    """Return what a payload says to a dispatcher or router; nothing for one that is not ours."""
+    try:
+        return list(_parse(payload.decode(errors="replace")))
     except ValueError:
         return []
 
@@ -55,7 +68,5 @@ def _parse(payload: str) -> Iterator[Notice]:
             run_id, _, owner = rest.partition(":")
             if owner:
                 yield Notice("mail", UUID(run_id), owner)
-        case "done":
-            yield from [Notice("done", UUID(run_id)) for run_id in rest.split(",")]
         case _:
             return

@@ -32,6 +32,8 @@ Row = tuple[Any, ...]
 Parameters = Mapping[str, object]
 _QUERIES = Path(__file__).parent / "queries"
 _Key = tuple[str, tuple[int, ...] | None]  # a statement's name, and the types of its parameters
+# A statement and the values of its parameters, as they are sent.
+_Query = tuple[bytes, _Key, Sequence[Buffer | None], list[Format] | None]
 _PARAMETER = re.compile(rb"%\((\w+)\)b")
 _DISCARD = b"discard plans"
 
@@ -42,15 +44,6 @@ class Numbered(NamedTuple):
     text: bytes
     names: tuple[str, ...]
     formats: tuple[PyFormat, ...]
-
-
-class _Query(msgspec.Struct, frozen=True, gc=False):
-    """A statement and the values of its parameters, as they are sent."""
-
-    text: bytes
-    key: _Key
-    values: Sequence[Buffer | None]
-    formats: list[Format] | None
 
 
 class Sent(msgspec.Struct, frozen=True, gc=False):
@@ -90,14 +83,14 @@ class Prepared:
 
     def rows(self, name: str, parameters: Parameters) -> list[Row]:
         """Run ``queries/<name>.sql`` and return its rows."""
-        query = self._dump(name, parameters)
-        known = self._known.get(query.key)
+        text, key, values, formats = self._dump(name, parameters)
+        known = self._known.get(key)
         if known is None:
-            known = self._name(query.key)
-            self._pgconn.send_prepare(known, query.text, query.key[1])
+            known = self._name(key)
+            self._pgconn.send_prepare(known, text, key[1])
             self._check(self._answers())
-            self._known[query.key] = known
-        self._pgconn.send_query_prepared(known, query.values, query.formats, Format.BINARY)
+            self._known[key] = known
+        self._pgconn.send_query_prepared(known, values, formats, Format.BINARY)
         answers = self._answers()
         self._check(answers)
         return self._load(answers[0])
@@ -118,13 +111,13 @@ class Prepared:
         if plan_anew:
             pgconn.send_query_params(_DISCARD, None)
             sent.expected.append(False)
-        for query in dumped:
-            known = self._known.get(query.key) or sent.new.get(query.key)
+        for text, key, values, formats in dumped:
+            known = self._known.get(key) or sent.new.get(key)
             if known is None:
-                sent.new[query.key] = known = self._name(query.key)
-                pgconn.send_prepare(known, query.text, query.key[1])
+                sent.new[key] = known = self._name(key)
+                pgconn.send_prepare(known, text, key[1])
                 sent.expected.append(False)
-            pgconn.send_query_prepared(known, query.values, query.formats, Format.BINARY)
+            pgconn.send_query_prepared(known, values, formats, Format.BINARY)
             sent.expected.append(True)
         pgconn.pipeline_sync()
         return sent
@@ -148,7 +141,7 @@ class Prepared:
         text, names, formats = numbered(name)
         transformer = self._transformer
         values = transformer.dump_sequence(list(map(parameters.__getitem__, names)), formats)
-        return _Query(text, (name, transformer.types), values, transformer.formats)
+        return text, (name, transformer.types), values, transformer.formats
 
     def _load(self, result: PGresult) -> list[Row]:
         if not result.ntuples:

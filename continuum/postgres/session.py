@@ -120,7 +120,7 @@ class Session:
         """Run a statement of ``queries/`` in a transaction of its own, and return its rows."""
         began = time.monotonic()
         try:
-            return self.statements().rows(name, parameters)
+            return (self._prepared or self.statements()).rows(name, parameters)
         except (psycopg.Error, UnicodeError) as error:
             raise _failure(name, error) from error
         finally:

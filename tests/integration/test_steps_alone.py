@@ -16,6 +16,7 @@ from continuum.model.run import RunState
 from continuum.ports.journal import Lease, RunCommit
 from continuum.ports.offload import CommitWork
 from continuum.postgres import Listener, PostgresStore, migrate, open_poster, open_store, request
+from continuum.postgres.notices import ended_numbers
 from tests.integration.conformance.scene import (
     ENDED,
     OTHER,
@@ -257,9 +258,8 @@ def heard(listener: Listener, last: UUID) -> list[UUID]:
     while last not in runs:
         assert time.monotonic() < deadline, f"only {runs} ended"
         select.select([listener], [], [], 0.1)
-        runs += [
-            notice.run_id for notice in listener.poll() if notice.kind == "done" and notice.run_id is not None
-        ]
+        for payload in listener.payloads():
+            runs += [UUID(int=number) for number in ended_numbers(payload)]
     return runs
 
 

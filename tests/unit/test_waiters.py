@@ -25,12 +25,12 @@ class Ears:
 
     def __init__(self, look: Callable[[Sequence[UUID]], Mapping[UUID, Ending]]) -> None:
         self._look = look
-        self._said: queue.SimpleQueue[list[UUID] | BaseException] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[list[int] | BaseException] = queue.SimpleQueue()
         self.listeners: queue.SimpleQueue[int] = queue.SimpleQueue()  # the threads that wait for what is said
         self.lookers: list[int] = []
 
     def say(self, *ended: UUID) -> None:
-        self._said.put(list(ended))
+        self._said.put([run_id.int for run_id in ended])
 
     def break_off(self, error: BaseException | None = None) -> None:
         self._said.put(error or JournalError("listen", "the connection is lost"))
@@ -43,7 +43,7 @@ class Ears:
         self.lookers.append(threading.get_ident())
         return self._look(run_ids)
 
-    def wait(self, timeout_s: float | None) -> Sequence[UUID]:
+    def wait(self, timeout_s: float | None) -> Sequence[int]:
         self.listeners.put(threading.get_ident())
         try:
             said = self._said.get(timeout=LIMIT_S if timeout_s is None else min(timeout_s, LIMIT_S))
@@ -81,7 +81,8 @@ class Scene:
         return ears
 
     def result(self, run_id: UUID) -> Future[Ending]:
-        future = self.waiters.add(run_id)
+        future = Future[Ending]()
+        self.waiters.add(run_id, future)
         self.waiters.look_first(run_id)
         return future
 
@@ -108,6 +109,12 @@ class Scene:
     def caller(self, threads: ThreadPoolExecutor, run_id: UUID) -> Future[Ending]:
         """A thread that waits for the end of a run."""
         return threads.submit(lambda: self.waiters.end_of(run_id, monotonic() + LIMIT_S))
+
+    def await_waits(self, count: int) -> None:
+        """Wait until so many runs are waited for."""
+        give_up_at = monotonic() + LIMIT_S
+        while len(self.waiters._waits) < count:
+            assert monotonic() < give_up_at, "they do not wait"
 
     def forget_looks(self) -> None:
         while not self.looks.empty():
@@ -194,6 +201,21 @@ def test_who_waits_beside_the_listener_is_answered_by_it(scene: Scene) -> None:
         assert not listens.done()
         scene.end(first, ears)
         assert listens.result(LIMIT_S).run_id == first
+
+
+@pytest.mark.rule("W2")
+def test_a_caller_beside_the_one_that_listens_is_answered_by_it(scene: Scene) -> None:
+    ears, first, second = scene.begin(), scene.new_run(), scene.new_run()
+    with ThreadPoolExecutor(2) as threads:
+        listens = scene.caller(threads, first)
+        ears.listener()
+        beside = scene.caller(threads, second)
+        scene.await_waits(2)
+        scene.end(second, ears)
+        assert beside.result(LIMIT_S).run_id == second
+        scene.end(first, ears)
+        assert listens.result(LIMIT_S).run_id == first
+    assert not scene.waiters._waits, "nobody waits any more"
 
 
 @pytest.mark.rule("W2")

@@ -5,7 +5,8 @@ insert into continuum_runs (
 )
 values (
     %(id)b::uuid, %(key)b::text, %(workflow)b::text, %(version_hash)b::text, 'running', %(namespace)b::text,
-    %(attributes)b::text::jsonb, %(args)b::bytea, %(parent)b::uuid, %(correlation)b::uuid, %(predecessor)b::uuid,
+    %(attributes)b::text::jsonb, %(args)b::bytea, %(parent)b::uuid,
+    coalesce(%(correlation)b::uuid, %(id)b::uuid), %(predecessor)b::uuid,
     now() + least(%(delay)b::float8, 3e9) * interval '1 second'
 )
 on conflict (id) do nothing

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from uuid import UUID
 
 import pytest
 
 from continuum.client.link import SESSIONS_MAX, EndListener, Link
-from continuum.errors import ContinuumError
+from continuum.errors import ContinuumError, JournalError
+from continuum.postgres import open_store
 
 LIMIT_S = 30.0
 LONG_S = 1e9
@@ -67,6 +69,30 @@ def test_the_spare_connection_is_one_and_is_lent_to_nobody_else(link: Link) -> N
         assert spare not in stores
         with link.store(spare=True) as again:
             assert again is spare
+
+
+def test_a_wait_is_interrupted_once_however_often_it_was_asked_to_end(database_url: str, schema: str) -> None:
+    with closing(EndListener(database_url, schema)) as ears:
+        for _ in range(3):
+            ears.interrupt()
+        assert in_thread(lambda: ears.wait(None)) == [[]]
+        assert ears._heard.poll(0) == []
+
+
+def test_a_wait_returns_the_numbers_of_the_runs_that_ended(database_url: str, schema: str) -> None:
+    with (
+        closing(EndListener(database_url, schema)) as ears,
+        closing(open_store(database_url, schema)) as store,
+    ):
+        store.mailbox.announce_ended([UUID(int=1), UUID(int=2**127)])
+        assert in_thread(lambda: ears.wait(LIMIT_S)) == [[1, 2**127]]
+
+
+def test_a_listener_whose_connection_is_lost_looks_at_nothing(database_url: str, schema: str) -> None:
+    with closing(EndListener(database_url, schema)) as ears:
+        ears._listener.session.close()
+        with pytest.raises(JournalError):
+            ears.look([UUID(int=1)])
 
 
 def test_a_wait_may_be_longer_than_the_system_counts(database_url: str, schema: str) -> None:

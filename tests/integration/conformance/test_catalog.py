@@ -281,7 +281,7 @@ def test_endings_tell_where_each_run_stands(scene: Scene) -> None:
         done.run_id: Ending(done.run_id, "completed", b"42", None),
         failed.run_id: Ending(failed.run_id, "failed", None, b"why"),
     }
-    assert scene.catalog.endings([]) == {}
+    assert scene.catalog.endings([]) == scene.catalog.endings([unknown]) == {}
 
 
 def test_an_unknown_run_has_no_row_and_no_events(scene: Scene) -> None:
