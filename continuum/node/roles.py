@@ -97,11 +97,14 @@ def run_engine(child: Child) -> int:
         shell = child.shell(engine, lambda: engine.lost, _ALONE_S if alone else math.inf)
 
         def complete() -> None:
-            wake.clear()
             for completion in offload.drain():
                 engine.complete(completion)
 
-        shell.watch(wake.fileno(), complete)
+        def woken() -> None:
+            wake.clear()
+            complete()
+
+        shell.watch(wake.fileno(), woken)
         offload.attach(shell, complete)
         with closing(Watchdog(child.ports.clock.monotonic, limit_s=limit_of_environment())):
             return shell.run()

@@ -79,7 +79,9 @@ class Asking:
             self._submit(self._paused.pop(ticket))
 
     def wake_at(self) -> float:
-        return min((question.again_at for question in self._paused.values()), default=float("inf"))
+        if not self._paused:
+            return float("inf")
+        return min(question.again_at for question in self._paused.values())
 
     def _submit(self, question: _Question) -> None:
         self._ticket += 1

@@ -135,9 +135,10 @@ class Attempts:
             (self._disowned, Disowned),
             (self._abandoned, Abandon),
         ):
-            for peer, keys in lists.items():
-                self._ports.post.send(peer, message(keys))
-            lists.clear()
+            if lists:
+                for peer, keys in lists.items():
+                    self._ports.post.send(peer, message(keys))
+                lists.clear()
 
     def disown(self, run: LiveRun) -> None:
         """The run is dropped: results that it took and never committed are the workers' to store (A8)."""

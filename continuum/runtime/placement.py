@@ -156,7 +156,11 @@ class Placement:
 
     def place_at(self) -> float:
         """When the oldest attempt of the backlog must be spilled."""
-        return min((self._spill_at(queue, b[0]) for queue, b in self._backlog.items() if b), default=math.inf)
+        moment = math.inf
+        for queue, backlog in self._backlog.items():
+            if backlog:
+                moment = min(moment, self._spill_at(queue, backlog[0]))
+        return moment
 
     def _spill_at(self, queue: str, oldest: Waiting) -> float:
         """At once, where no worker of this node takes the queue: others wait for the row."""

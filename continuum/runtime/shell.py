@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from continuum.errors import WireError
@@ -40,7 +40,7 @@ class Sockets(Transport, Protocol):
 
     def unwatch(self, descriptor: int) -> None: ...
 
-    def wait(self, timeout_s: float) -> set[int]: ...
+    def wait(self, timeout_s: float) -> Collection[object]: ...
 
 
 class Control(Protocol):
@@ -85,7 +85,8 @@ class Shell:
         self._sockets = sockets
         self._control = control
         self._lost = lost
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._line = control.fileno()
+        self._callbacks: dict[object, Callable[[], None]] = {}
         self._leave_at = time.monotonic() + life_s
 
     def watch(self, descriptor: int, on_ready: Callable[[], None], *, writing: bool = False) -> None:
@@ -101,7 +102,7 @@ class Shell:
 
     def run(self) -> int:
         """Run to the end: 0 after a drain, or as far as it came in its grace; 1 if the process must be replaced."""
-        self._sockets.watch(self._control.fileno())
+        self._sockets.watch(self._line)
         self.role.begin()
         self._control.ready(self)
         while not self.role.drained and time.monotonic() < self._leave_at:
@@ -133,7 +134,7 @@ class Shell:
         """Wait for something to happen, and handle all of it; False if the supervisor is gone."""
         due = min(self.role.wake_at(), self._post.wake_at(), self._leave_at)
         ready = self._sockets.wait(due - time.monotonic())
-        if self._control.fileno() in ready and not self._control.attend(self):
+        if self._line in ready and not self._control.attend(self):
             return False
         for descriptor in ready:
             on_ready = self._callbacks.get(descriptor)

@@ -83,6 +83,7 @@ class Worker:
         self._executor, self._dispatch = executor, dispatch
         self._queues, self._slots = tuple(queues), slots
         self._neighbours = Neighbours(ports)
+        self._engines = 0  # of this node, that live
         self._outage = Outage(ports.name, ports.clock)
         now = ports.clock.monotonic()
         self._window = Window(slots, now)
@@ -99,6 +100,7 @@ class Worker:
         self._beats_at = now
         self._announced = (0, 0)
         self._announced_at, self._announce_at = now - ANNOUNCE_S, now
+        self._changed_at = math.inf  # when it may be said that the dispatcher's credit has changed
         self._farewell = Farewell(self._neighbours, ports.clock)
 
     def begin(self) -> None:
@@ -128,10 +130,12 @@ class Worker:
 
     def peer_up(self, name: str, incarnation: str, crew: str) -> None:
         self._neighbours.up(name, incarnation)
+        self._engines = len(self._neighbours.names("engine"))
         self._announce_at = self._clock.monotonic()
 
     def peer_down(self, name: str, incarnation: str, crew: str) -> None:
         self._neighbours.down(name, incarnation)
+        self._engines = len(self._neighbours.names("engine"))
         dead, now = Peer(name, incarnation), self._clock.monotonic()
         for key, held in self._held.items():
             if held.requester == dead:
@@ -155,6 +159,7 @@ class Worker:
     def wake_at(self) -> float:
         moments = [
             self._announce_at,
+            self._changed_at,
             self._window.sample_at(),
             self._executor.wake_at(),
             self._farewell.wake_at(),
@@ -162,8 +167,6 @@ class Worker:
         moments.append(max(self._write_at(), self._outage.until))
         if self._executor.beating:
             moments.append(self._beats_at)
-        if self._free_changed():
-            moments.append(self._announced_at + ANNOUNCE_MIN_S)
         return min(moments)
 
     def drain(self) -> None:
@@ -353,16 +356,14 @@ class Worker:
         if self._farewell.begun:
             return 0, 0
         free = self._slots - (self._open - self._open_claimed)
-        return self._window.share(len(self._neighbours.names("engine"))), max(0, free)
-
-    def _free_changed(self) -> bool:
-        return 4 * abs(self._credits()[1] - self._announced[1]) > self._slots
+        return self._window.share(self._engines), max(0, free)
 
     def _announce(self, now: float) -> None:
         window, free = self._credits()
-        before = self._announced[0]
-        due = now >= self._announce_at or 4 * abs(window - before) > before
-        if not due and not (now >= self._announced_at + ANNOUNCE_MIN_S and self._free_changed()):
+        before, free_before = self._announced
+        changed = 4 * abs(free - free_before) > self._slots
+        self._changed_at = self._announced_at + ANNOUNCE_MIN_S if changed else math.inf
+        if now < min(self._announce_at, self._changed_at) and 4 * abs(window - before) <= before:
             return
         leaving = self._farewell.begun
         self._neighbours.announce("engine", WorkerReady(self._queues, window, self._open, leaving))
@@ -370,7 +371,7 @@ class Worker:
         self._neighbours.announce(
             GROUP, WorkerReady(self._queues, self._slots, min(self._open, self._slots), leaving)
         )
-        self._announced, self._announced_at = (window, free), now
+        self._announced, self._announced_at, self._changed_at = (window, free), now, math.inf
         lingers = leaving and not self._farewell.over
         self._announce_at = now + (ANNOUNCE_MIN_S if lingers else ANNOUNCE_S)
 

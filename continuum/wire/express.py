@@ -20,7 +20,7 @@ class Express:
     """A socket bound at ``<run dir>/<name>~``. For one thread."""
 
     def __init__(self, run_dir: Path, name: str) -> None:
-        self._run_dir = run_dir
+        self._folder = str(run_dir)
         self._path = self._path_of(name)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
@@ -47,11 +47,12 @@ class Express:
 
     def drain(self, limit: int) -> list[bytes]:
         """Return what has arrived, at most so many, without waiting."""
-        receive = self._socket.recv
-        parcels: list[bytes] = []
-        with suppress(BlockingIOError):
+        receive, parcels = self._socket.recv, list[bytes]()
+        try:
             while len(parcels) < limit:
                 parcels.append(receive(BYTES_MAX))
+        except BlockingIOError:
+            pass
         return parcels
 
     def close(self) -> None:
@@ -60,4 +61,4 @@ class Express:
             Path(self._path).unlink()
 
     def _path_of(self, name: str) -> str:
-        return f"{self._run_dir}/{name}{_SUFFIX}"
+        return f"{self._folder}/{name}{_SUFFIX}"

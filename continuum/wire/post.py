@@ -56,6 +56,9 @@ class _Line:
 
     def is_double(self, number: int) -> bool:
         """Note a received number; True if it was received before."""
+        if number == self.seen_to + 1 and not self.beyond:  # as nearly all are
+            self.seen_to = number
+            return False
         if number <= self.seen_to or number in self.beyond:
             return True
         self.beyond.add(number)
@@ -185,7 +188,7 @@ class Post:
     def _send_part(
         self, peer: Peer, line: _Line, part: list[Message], now: float, *, weighed: bool = False
     ) -> None:
-        number = line.next_number if any(type(message) in RELIABLE for message in part) else 0
+        number = 0 if RELIABLE.isdisjoint(map(type, part)) else line.next_number
         data = self._parcel(peer, line, number, part)
         if len(data) > PARCEL_BYTES_MAX and not weighed:
             for piece in _weighed(part):
@@ -206,8 +209,12 @@ class Post:
 
 def _parts(messages: list[Message]) -> Iterable[list[Message]]:
     """Cut into parcels of a bounded number."""
-    for start in range(0, len(messages), PARCEL_MESSAGES_MAX):
-        yield messages[start : start + PARCEL_MESSAGES_MAX]
+    if len(messages) <= PARCEL_MESSAGES_MAX:
+        return (messages,)
+    return [
+        messages[start : start + PARCEL_MESSAGES_MAX]
+        for start in range(0, len(messages), PARCEL_MESSAGES_MAX)
+    ]
 
 
 def _weighed(messages: list[Message]) -> Iterable[list[Message]]:

@@ -9,13 +9,15 @@ does not outlive the peer: `disconnect` drops the queue when the supervisor says
 what was queued a moment too long is addressed to the dead incarnation, which the next one does not read.
 
 Awaiting every message costs several times what draining a batch after one poll does, so there is no event loop
-here: `wait`, then `drain`. Neither order nor delivery is promised to anybody.
+here: `wait`, then `drain`, which reads where the poll has found something. To find out that nothing is there costs as
+much as a parcel. Neither order nor delivery is promised to anybody.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,6 +46,8 @@ class ZmqTransport:
         self._run_dir = run_dir
         self._context = zmq.Context()
         self._poller = zmq.Poller()
+        self._ready: Collection[object] = ()  # what `wait` has found, until `drain`
+        self._behind = False  # it did not have to wait: more than one parcel may be there
         self._peers: dict[str, zmq.Socket[bytes]] = {}
         self._gone: set[str] = set()
         self._pull: zmq.Socket[bytes] = self._context.socket(zmq.PULL)
@@ -60,7 +64,8 @@ class ZmqTransport:
             self._context.destroy(linger=0)
             raise _cannot_open(run_dir / name, error.strerror) from error
         self._poller.register(self._pull, zmq.POLLIN)
-        self._poller.register(self._express.fileno(), zmq.POLLIN)
+        self._express_fd = self._express.fileno()
+        self._poller.register(self._express_fd, zmq.POLLIN)
 
     def connect(self, to: str) -> None:
         """Open the way to this process, which need not be there yet; again: no effect.
@@ -103,12 +108,16 @@ class ZmqTransport:
         return True
 
     def drain(self) -> list[bytes]:
-        """Return what has arrived, at most `DRAIN_PARCELS_MAX`, without waiting."""
-        receive = self._pull.recv
-        parcels = self._express.drain(DRAIN_PARCELS_MAX)
-        with suppress(zmq.Again):
-            while len(parcels) < DRAIN_PARCELS_MAX:
-                parcels.append(receive(zmq.NOBLOCK))
+        """Return what had arrived when `wait` returned, at most `DRAIN_PARCELS_MAX`; the rest stays readable."""
+        parcels: list[bytes] = []
+        if self._express_fd in self._ready:
+            parcels += self._express.drain(DRAIN_PARCELS_MAX if self._behind else 1)
+        if self._pull in self._ready:
+            receive = self._pull.recv
+            with suppress(zmq.Again):
+                while len(parcels) < DRAIN_PARCELS_MAX:
+                    parcels.append(receive(zmq.NOBLOCK))
+        self._ready = ()
         return parcels
 
     def watch(self, descriptor: int, *, writing: bool = False) -> None:
@@ -132,13 +141,18 @@ class ZmqTransport:
         """Take a socket back, before it is closed."""
         self._poller.unregister(socket)
 
-    def wait(self, timeout_s: float) -> set[int]:
-        """Wait until parcels arrive, a watched descriptor is ready, or the time is over; return the descriptors.
+    def wait(self, timeout_s: float) -> Collection[object]:
+        """Wait until parcels arrive, a watched descriptor is ready, or the time is over; return what is ready: the
+        descriptors, and what stands for our own sockets.
 
         A descriptor whose other end is gone counts as readable.
         """
         timeout_ms = math.ceil(min(max(timeout_s, 0.0), _WAIT_S_MAX) * 1000)
-        return {ready for ready, _events in self._poller.poll(timeout_ms) if isinstance(ready, int)}
+        poll = self._poller.poll
+        waiting = poll(0)
+        self._behind = bool(waiting)
+        self._ready = [ready for ready, _ in waiting or poll(timeout_ms)]
+        return self._ready
 
     def close(self) -> None:
         """Give what was sent a moment to leave, then close."""
