@@ -191,9 +191,10 @@ class PostgresDispatch:
         return Due(*row)
 
     def _skip_tokens(self) -> None:
-        connection = self._session.connect()
-        if self._skipped_on != connection:
-            self._session.rows("skip_tokens", {})
+        session = self._session
+        if session.connection is None or self._skipped_on != session.connections:
+            connection = session.connect()
+            session.rows("skip_tokens", {})
             self._skipped_on = connection
 
 

@@ -56,6 +56,7 @@ from continuum.wire.post import Peer
 
 CLAIM_MAX = 500
 CLAIM_MIN = 10  # in a large group
+WARM_RUNS = 16  # more go to the last engine than to another, before the other's turn comes
 ORPHANS_S = 10.0  # after the start, before the tasks of others are taken for lost
 ORPHANS_GRACE_S = 15.0  # longer than a heartbeat's interval and the longest pause after a failure
 DUE_S = 0.25  # between two questions when the next run is due
@@ -102,6 +103,7 @@ class Dispatcher:
         self._tasks = Tasks(ports, dispatch, self._claimers, self._neighbours, self._wake)
         self._quarantine = Quarantine(ports.post, dispatch, ports.clock, open_lone_engine, engine_deaths_max)
         self._engines: dict[Peer, _Engine] = {}
+        self._warm: _Engine | None = None  # the last that got runs
         self._seen: set[str] = set()  # names of engines
         self._dead: list[str] = []  # owners to retire
         self._mail: list[Woken] = []  # to announce to other nodes
@@ -312,14 +314,15 @@ class Dispatcher:
         if now >= self._look_at:
             self._look_runs = self._look_tasks = True
             self._look_at = math.inf
-        for_runs = (self._look_runs or self._look_new) and bool(self._free_engines())
+        engines = self._free_engines() if self._look_runs or self._look_new else []
         # Where runs are claimed now, it is asked in the next tick, about what is left; but not later and later.
-        if now >= self._due_at and (not for_runs or now >= self._due_asked_at + self._poll_s):
+        if now >= self._due_at and (not engines or now >= self._due_asked_at + self._poll_s):
             self._ask_due(now)
         looked = False
-        if for_runs:
+        if engines:
             looked = True
-            more = self._claim_runs(self._dispatch.claim if self._look_runs else self._dispatch.claim_due)
+            claim = self._dispatch.claim if self._look_runs else self._dispatch.claim_due
+            more = self._claim_runs(claim, engines)
             self._look_runs, self._look_new = self._look_runs and more, more
         if self._look_tasks and self._tasks.credit:
             looked = True
@@ -349,18 +352,20 @@ class Dispatcher:
         if due.suspect_in_s is not None and due.suspect_in_s > 0:
             self._due_at = min(self._due_at, now + due.suspect_in_s)
 
-    def _claim_runs(self, claim: Callable[[str, int], list[ClaimedRun]]) -> bool:
-        """Claim runs for the engines, the freest first; return True if there may be more.
+    def _claim_runs(
+        self, claim: Callable[[str, int], list[ClaimedRun]], engines: Sequence[tuple[Peer, _Engine]]
+    ) -> bool:
+        """Claim runs for these engines, in this order; return True if there may be more.
 
         An engine's share of a claim is its share of what is free in the whole group, so that nodes that look at the
         same moment divide among them what there is."""
-        engines = self._free_engines()
         total = sum(engine.free for _, engine in engines) + self._neighbours.free_elsewhere
         full = False
         for peer, engine in engines:
             limit = min(engine.free, max(CLAIM_MIN, CLAIM_MAX * engine.free // total))
             runs = claim(engine.owner, limit)
             if runs:
+                self._warm = engine
                 engine.free -= len(runs)
                 self._look_min_s = LOOK_MIN_S
                 self._post.send(peer, Assign(engine.owner, runs))
@@ -370,8 +375,11 @@ class Dispatcher:
         return full
 
     def _free_engines(self) -> list[tuple[Peer, _Engine]]:
+        """The freest first; but the last one again, whose code is warm, while another has little more room."""
         free = [(peer, engine) for peer, engine in self._engines.items() if engine.up and engine.free > 0]
-        return sorted(free, key=lambda entry: -entry[1].free)
+        if len(free) > 1:
+            free.sort(key=lambda entry: -entry[1].free - WARM_RUNS * (entry[1] is self._warm))
+        return free
 
     def _wake(self, woken: Sequence[Woken]) -> None:
         unreached = self._neighbours.wake(woken)

@@ -127,8 +127,9 @@ class Tasks:
 
     def pass_on(self) -> None:
         """Send the results that go by message; what has found no answer goes into the database."""
-        self._passing.flush()
-        self._store_instead(self._passing.take_overdue())
+        if not self._passing.idle:
+            self._passing.flush()
+            self._store_instead(self._passing.take_overdue())
 
     def settled(self, keys: Sequence[Key]) -> None:
         """The owner has committed these results, or nobody wants them."""
@@ -162,10 +163,11 @@ class Tasks:
 
     def write(self) -> None:
         """Store what ended, give back what was claimed and not sent, stop what nobody waits for."""
-        self._note()
-        self._offer()
-        self._lose()
-        self._return()
+        if self.pending:
+            self._note()
+            self._offer()
+            self._lose()
+            self._return()
         if self._clock.monotonic() >= self._withdrawn_at:
             self._stop_withdrawn()
 

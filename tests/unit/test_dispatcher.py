@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -14,7 +15,7 @@ from continuum.model.ids import Owner
 from continuum.ports.dispatch import CANCEL_MARGIN_S, WANTED_S
 from continuum.ports.journal import Lease, Release
 from continuum.ports.mailbox import Notice
-from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, DUE_S, LOOK_MIN_S, Dispatcher
+from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, DUE_S, LOOK_MIN_S, WARM_RUNS, Dispatcher
 from continuum.wire.messages import (
     Assign,
     EngineReady,
@@ -223,6 +224,28 @@ def test_a_node_that_has_nothing_to_do_asks_only_what_there_is_to_do(scene: Scen
     statements = {name: count for name, count in asked.items() if not name.endswith(":after")}
     assert statements.keys() == {"next_due", "heartbeat", "look_for_gone"}
     assert sum(statements.values()) <= 12 + 6 + 6
+
+
+def test_runs_that_come_alone_go_to_the_engine_that_is_warm_and_to_the_other_in_its_turn(
+    scene: Scene,
+) -> None:
+    engines = [scene.engine(name, free=1000) for name in ("engine-1", "engine-2")]
+    turns = []
+    for number in range(4 * WARM_RUNS):
+        scene.stage.insert(number + 1)  # one more than there are
+        scene.notice("due")
+        counts = [len(assigned(engine)) for engine in engines]
+        assert sorted(counts) == [0, 1]
+        turns.append(counts.index(1))
+    changes = sum(before != after for before, after in pairwise(turns))
+    assert 1 <= changes <= 3 and abs(2 * sum(turns) - len(turns)) <= 2 * WARM_RUNS
+
+
+def test_a_crowd_goes_to_both_engines(scene: Scene) -> None:
+    engines = [scene.engine(name, free=1000) for name in ("engine-1", "engine-2")]
+    scene.stage.insert(CLAIM_MAX)
+    scene.notice("due")
+    assert [len(assigned(engine)) for engine in engines] == [CLAIM_MAX // 2] * 2
 
 
 @pytest.mark.rule("B6")

@@ -1,27 +1,24 @@
 -- Lease due runs that nobody holds and that wait for no code, as claim does, and for less. Locks: runs, those locked by others skipped. Index: continuum_runs_due.
 -- This is what a new run waits for, so there is nothing in it that a new run does not need. Committed asynchronously: see skip_tokens.
-with chosen as materialized (
-    select run.id, run.due_at, run.previous_owner
-    from continuum_runs as run
-    where exists (select 1 from continuum_owners where owner = %(owner)b::text and expires_at > now())
-      and run.lease_owner is null
-      and run.due_at <= now()
-      and (run.parked_until is null or run.parked_until <= now())
-    order by run.due_at, run.id
-    limit %(limit)b::bigint
-    for no key update of run skip locked
-)
 update continuum_runs as run
 set lease_owner = %(owner)b::text,
     lease_token = nextval('continuum_lease_token_seq'),
-    previous_owner = chosen.previous_owner,
     attention = case when run.parked_for is null then run.attention end,
     parked_for = null,
     parked_until = null,
     state = 'running',
     started_at = coalesce(run.started_at, now())
-from chosen
-where run.id = chosen.id
+where run.id = any(array(
+    select id
+    from continuum_runs
+    where exists (select 1 from continuum_owners where owner = %(owner)b::text and expires_at > now())
+      and lease_owner is null
+      and due_at <= now()
+      and (parked_until is null or parked_until <= now())
+    order by due_at, id
+    limit %(limit)b::bigint
+    for no key update skip locked
+))
 returning
     run.id,
     run.lease_token,
@@ -35,5 +32,5 @@ returning
     run.continued_from_run_id,
     run.previous_owner,
     run.depth,
-    chosen.due_at,
+    run.due_at,
     set_config('synchronous_commit', 'off', true)
