@@ -194,6 +194,8 @@ def _cancel_children(transaction: Transaction, run: RunRecord, commands: Sequenc
 
 def _end(transaction: Transaction, run: RunRecord, step: RunCommit) -> None:
     owner = run.owner
+    more = run.timers or run.tasks or run.snapshot or transaction.tables.children_of(run.id)
+    assert not (step.is_bare and more), f"run {run.id} has more than signals to leave"
     run.result, run.error = step.result, step.error
     if step.successor is not None:
         continue_run(transaction, run, step.successor)

@@ -191,6 +191,9 @@ class RunCommit(msgspec.Struct, array_like=True):
     successor: RunSeed | None = None  # with state "continued": leased to the same owner under the same token
     is_child: bool = True  # False promises that the run has no parent: its end wakes nobody, and costs less
     version_hash: str | None = None  # stamps the run with this version of its code; None leaves it as it is
+    is_bare: bool = (
+        False  # True promises that it never had timers, task rows, snapshots or children: it ends for less
+    )
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True):

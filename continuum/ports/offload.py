@@ -71,9 +71,10 @@ class CommitWork(msgspec.Struct, frozen=True):
 
 
 class MailWork(msgspec.Struct, frozen=True):
-    """`Journal.mail`, as work that a poster understands."""
+    """`Journal.mail`, as work that a poster understands. ``is_bare``: so are all these runs (`RunCommit.is_bare`)."""
 
     leases: Sequence[Lease]
+    is_bare: bool = False
 
     def __call__(self, desk: Desk) -> list[Mail]:
         return desk.journal.mail(self.leases)

@@ -1,4 +1,5 @@
-"""What waits for runs in the database: the rows of ``mail.sql``, of several kinds, as one ``Mail`` for each lease."""
+"""What waits for runs in the database: the rows of ``mail.sql``, of several kinds, as one ``Mail`` for each lease; and
+those of ``mail_bare.sql``, which are of one kind, and of one lease."""
 
 from __future__ import annotations
 
@@ -48,6 +49,16 @@ def mails_of(rows: Sequence[Row]) -> tuple[dict[Lease, Mail], dict[UUID, list[in
                     things[kind][run_id].append(ChildEnd(child, number, word, payload or b""))
     mails = {Lease(row[1], row[2]): _mail(row, things) for row in leases}
     return mails, things["open"]
+
+
+def bare_mail_of(run_id: UUID, rows: Sequence[Row]) -> list[Mail]:
+    """Return the mail that ``mail_bare.sql`` has found: that of one lease, or none."""
+    if not rows:
+        return []
+    moment, span, word, is_cancelled = rows[0][:4]
+    cancel = CancelNote(moment, span, word) if is_cancelled else None
+    signals = tuple([SignalRow(*row[4:]) for row in rows if row[4] is not None])
+    return [Mail(run_id, signals, (), (), (), cancel)]
 
 
 def _mail(row: Row, things: dict[str, dict[UUID, list[Any]]]) -> Mail:

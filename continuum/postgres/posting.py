@@ -24,7 +24,7 @@ from psycopg.pq.abc import PGconn, PGresult
 from continuum.errors import JournalError
 from continuum.ports.offload import CommitWork, MailWork, Work
 from continuum.postgres.prepared import Sent
-from continuum.postgres.request import Request, commit_request, in_lock_order, mail_request
+from continuum.postgres.request import Request, bare_mail_request, commit_request, in_lock_order, mail_request
 from continuum.postgres.session import REPLAN_S, SLOW_S, Session, reason_of
 
 T = TypeVar("T")
@@ -73,16 +73,7 @@ class PostgresPoster:
 
     def take(self) -> tuple[object] | None:
         operation = self._posted.request.steps[0][0] if self._posted is not None else "heed"
-        posted = self._guarded(operation, self._receive)
-        if posted is None:
-            return None
-        rows = self._guarded(
-            operation, lambda: self._session.statements().loaded(posted.sent, posted.answers)
-        )
-        now = time.monotonic()
-        if now - posted.at >= SLOW_S and now - self._planned_at >= REPLAN_S:
-            self._stale, self._planned_at = True, now
-        return (posted.request.read(rows),)
+        return self._guarded(operation, self._take)
 
     def close(self) -> None:
         self._session.close()
@@ -121,6 +112,16 @@ class PostgresPoster:
     def _flush(self) -> int:
         return self._pgconn.flush()
 
+    def _take(self) -> tuple[object] | None:
+        posted = self._receive()
+        if posted is None:
+            return None
+        rows = self._session.statements().loaded(posted.sent, posted.answers)
+        now = time.monotonic()
+        if now - posted.at >= SLOW_S and now - self._planned_at >= REPLAN_S:
+            self._stale, self._planned_at = True, now
+        return (posted.request.read(rows),)
+
     def _receive(self) -> _Posted | None:
         """Read what has come; return what was posted when all of its answers are there."""
         pgconn, posted = self._pgconn, self._posted
@@ -139,7 +140,7 @@ def _request_of(work: Work) -> Request[Any] | None:
     match work:
         case CommitWork(batch, announce) if not any(step.tasks_set for step in batch):
             return commit_request(in_lock_order(batch), announce)
-        case MailWork(leases):
-            return mail_request(leases)
+        case MailWork(leases, is_bare):
+            return bare_mail_request(leases[0]) if is_bare and len(leases) == 1 else mail_request(leases)
         case _:
             return None

@@ -15,7 +15,7 @@ from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import Lease, Mail, RunCommit
 from continuum.postgres.arrays import texts, uuids
 from continuum.postgres.batch import events_of, fits_one, is_familial, is_plain, one_of, rows_of
-from continuum.postgres.mail import held_by, mails_of
+from continuum.postgres.mail import bare_mail_of, held_by, mails_of
 from continuum.postgres.notices import ended_payloads
 from continuum.postgres.session import Parameters, Row
 
@@ -76,7 +76,8 @@ def _one_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID
     else:
         notice = ended_payloads([step.run_id])[0] if announce else ""
         parameters |= {"result": step.result, "error": step.error, "notice": notice}
-        work = [("end_one", parameters), ("clear_one", {"run": step.run_id})]
+        clear = "clear_bare" if step.is_bare else "clear_one"
+        work = [("end_one", parameters), (clear, {"run": step.run_id})]
     return Request(work, lambda answers: Written(steps, {row[0] for row in answers[0]}))
 
 
@@ -97,3 +98,9 @@ def mail_request(leases: Sequence[Lease]) -> Request[list[Mail]]:
         return [mails[lease] for lease in leases if lease in mails]
 
     return Request([("mail", held_by(leases))], read)
+
+
+def bare_mail_request(lease: Lease) -> Request[list[Mail]]:
+    """Return how to read the mail of one bare run (`MailWork.is_bare`), if its lease holds."""
+    parameters = {"run": lease.run_id, "token": lease.token}
+    return Request([("mail_bare", parameters)], lambda answers: bare_mail_of(lease.run_id, answers[0]))

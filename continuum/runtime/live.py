@@ -30,12 +30,14 @@ class LiveRun:
     since it is here. ``snapshot_at``: the event at which the next snapshot is due. ``again``: it may have changed since
     the commit that is under way was made. ``touched_at``: when something last happened to it, by the monotonic clock.
     ``beats``: the details that its attempts have said last. ``stamp``: the version to write into the run's row with the
-    next commit, if it is another than the row has."""
+    next commit, if it is another than the row has. ``bare``: it has never had more in the database than its row,
+    events, and signals."""
 
     __slots__ = (
         "_rows_cleared",
         "_rows_set",
         "again",
+        "bare",
         "beats",
         "committing",
         "evicting",
@@ -65,6 +67,7 @@ class LiveRun:
         self._rows_cleared: list[int] | None = None
         self.snapshot_at = math.inf
         self.touched_at = 0.0
+        self.bare = claimed.fresh and claimed.continued_from_run_id is None
 
     @property
     def dirty(self) -> bool:
@@ -148,7 +151,10 @@ class LiveRun:
             successor=step.out.successor,
             is_child=self.machine.identity.parent_run_id is not None,
             version_hash=self.stamp,
+            is_bare=self.bare,
         )
+        if commit.timers_set or commit.tasks_set or commit.children_started:
+            commit.is_bare = self.bare = False
         self._rows_set = self._rows_cleared = self.stamp = None
         return commit, step
 
@@ -163,6 +169,7 @@ class LiveRun:
             step.result,
             step.error,
             is_child=self.machine.identity.parent_run_id is not None,
+            is_bare=self.bare,
         )
 
     def _to_rows(self, step: Step, spill: bool) -> None:

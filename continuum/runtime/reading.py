@@ -103,9 +103,9 @@ class Reading:
         runs = list(self._wanted.values())[:MAILS_MAX]
         for run in runs:
             del self._wanted[run.id]
-        leases = [run.lease for run in runs]
+        work = MailWork([run.lease for run in runs], all(run.bare for run in runs))
         self._busy = True
-        self._asking.ask(Lane.READ, MailWork(leases), lambda mails: self._done(runs, mails))
+        self._asking.ask(Lane.READ, work, lambda mails: self._done(runs, mails))
 
     def _done(self, runs: list[LiveRun], mails: list[Mail]) -> None:
         self._busy = False

@@ -50,6 +50,7 @@ class Snapshots:
     def make(self, run: LiveRun, seq: int) -> None:
         """The run's journal, of which all up to ``seq`` is written, is to have a snapshot."""
         self.follow(run, seq)
+        run.bare = False
         lease, version_hash = run.lease, run.machine.workflow.version_hash
 
         def make(desk: Desk) -> None:

@@ -37,7 +37,12 @@ class PostedJournal:
         return set(self._done(CommitWork(batch, announce, told))) if batch else set()
 
     def mail(self, leases: Sequence[Lease]) -> list[Mail]:
-        return list(self._done(MailWork(leases)))
+        mails = list(self._done(MailWork(leases)))
+        for mail in mails:
+            if not (mail.outcomes or mail.due_timers or mail.children):  # it may be a bare one
+                alone = [MailWork([lease], is_bare=True) for lease in leases if lease.run_id == mail.run_id]
+                assert [mail] in map(self._done, alone)
+        return mails
 
     def _done(self, work: Work) -> Any:
         if not self._poster.post(work):
