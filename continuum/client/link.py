@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from threading import Condition, Event, Lock, RLock
 from time import monotonic
@@ -28,7 +28,7 @@ from continuum.errors import ConfigurationError, ContinuumError, JournalError, S
 from continuum.ports.catalog import Ending
 from continuum.postgres import Listener, PostgresStore, check, migrate, open_store
 from continuum.postgres.catalog import PostgresCatalog
-from continuum.postgres.notices import ended_numbers
+from continuum.postgres.notices import ended_numbers, ending_of
 
 T = TypeVar("T")
 
@@ -64,8 +64,9 @@ class EndListener:
         self._heard.register(self._listener.fileno(), select.POLLIN)
         self._heard.register(self._bell, select.POLLIN)
         self._rung = (self._bell.fileno(), select.POLLIN)
+        self._told: dict[int, bytes] = {}  # by the last `wait`
 
-    def wait(self, timeout_s: float | None) -> list[int]:
+    def wait(self, timeout_s: float | None) -> Collection[int]:
         """Return the numbers of the ids of runs that ended, as soon as there is one, or nothing after the time.
 
         Raises:
@@ -78,17 +79,28 @@ class EndListener:
             if self._rung in heard:
                 self._bell.recv(4096)
             payloads = self._listener.payloads()
-        return [number for payload in payloads for number in ended_numbers(payload)]
+        self._told = {}
+        for payload in payloads:
+            self._told.update(ended_numbers(payload))
+        return self._told
 
     def look(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Ending]:
-        """Say where these chains stand, by the connection that heard of them.
+        """Say where these chains stand: by what `wait` was told, else by the connection that heard of them.
 
         Raises:
             JournalError: the connection is lost.
         """
-        if not self._listener.connected:
-            raise JournalError("listen", "the connection is lost")
-        return self._catalog.endings(run_ids)
+        found: dict[UUID, Ending] = {}
+        for run_id in run_ids:
+            ending = ending_of(run_id, self._told.get(run_id.int, b""))
+            if ending is not None:
+                found[run_id] = ending
+        rest = [run_id for run_id in run_ids if run_id not in found] if len(found) < len(run_ids) else ()
+        if rest:
+            if not self._listener.connected:
+                raise JournalError("listen", "the connection is lost")
+            found.update(self._catalog.endings(rest))
+        return found
 
     def interrupt(self) -> None:
         """Let `wait` return at once, now or when it is called next. From any thread."""

@@ -17,7 +17,7 @@ and reads what came while nobody listened, before it piles up in the server.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from threading import Condition, Event, RLock, Thread
@@ -45,7 +45,7 @@ class Look(Protocol):
 class Notices(Protocol):
     """An open LISTEN. For one thread at a time. Raises ``JournalError`` when its connection is lost."""
 
-    def wait(self, timeout_s: float | None) -> Sequence[int]:
+    def wait(self, timeout_s: float | None) -> Collection[int]:
         """Return the numbers of the ids of runs that ended, as soon as there is one, or nothing after the time."""
         ...
 

@@ -13,13 +13,13 @@ from psycopg import sql
 
 from continuum.errors import JournalError
 from continuum.ports.mailbox import Notice
-from continuum.postgres.notices import channel_of, parse
+from continuum.postgres.notices import channel_of, parse, tells_outcome
 from continuum.postgres.session import Row, Session
 
 
 class Listener:
-    """``channels``: of ``due`` (runs and tasks), ``wake`` (mail, and news of owners) and ``done`` (ended runs). Not
-    connected before ``reconnect``.
+    """``channels``: of ``due`` (runs and tasks), ``wake`` (mail, and news of owners) and ``done`` (ended runs, and on a
+    secret one their outcomes). Not connected before ``reconnect``.
 
     Belongs to one thread. ``session`` may ask by the same connection what a notice gives reason to ask, as long as
     the listener is ``connected``.
@@ -28,6 +28,8 @@ class Listener:
     def __init__(self, url: str, schema: str, channels: Sequence[str] = ("due", "wake")) -> None:
         self.session = Session(url, schema, "continuum-listener")
         self._channels = tuple(channel_of(schema, name) for name in channels)
+        self._tells_outcomes = "done" in channels
+        self._secret = b""  # the channel of outcomes
         self._listening: psycopg.Connection[Row] | None = None
 
     @property
@@ -44,7 +46,11 @@ class Listener:
         self.close()
         try:
             with self.session.guarded("listen") as connection:
-                for channel in self._channels:
+                channels = self._channels
+                if self._tells_outcomes:
+                    for (secret,) in self.session.rows("channel", {}):
+                        self._secret, channels = secret.encode(), (*channels, secret)
+                for channel in channels:
                     connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
         except BaseException:
             self.close()
@@ -67,7 +73,8 @@ class Listener:
         return [notice for payload in self.payloads() for notice in parse(payload)]
 
     def payloads(self) -> list[bytes]:
-        """Return what has arrived as it was sent, as `poll` does."""
+        """Return what has arrived as it was sent, as `poll` does; no outcomes but those of the secret channel, because
+        anybody may notify the others."""
         connection = self._listening
         if connection is None or connection is not self.session.connection:
             return []
@@ -76,7 +83,8 @@ class Listener:
         try:
             pgconn.consume_input()
             while (notification := pgconn.notifies()) is not None:
-                payloads.append(notification.extra)
+                if notification.relname == self._secret or not tells_outcome(notification.extra):
+                    payloads.append(notification.extra)
         except psycopg.Error:
             self.close()
         return payloads

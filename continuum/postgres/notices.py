@@ -3,18 +3,27 @@
 <schema>_due     due | left | task | alone                                to dispatchers
 <schema>_wake    mail:<run id, 32 hex digits>:<owner> | owner | ask:<owner>   to routers
 <schema>_done    done:<run id>,<run id>,...                               to clients
+a secret name    end:<run id>:<state>:<outcome, base64>                   to clients
+
+Anybody who can connect to the database may listen. So what a run returned is said only on a channel whose name has to
+be read from a table (migration 0012), and only if it is short; a client that hears it need not look.
 """
 
 from __future__ import annotations
 
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+from continuum.model.run import RunState
+from continuum.ports.catalog import Ending
 from continuum.ports.dispatch import Woken
 from continuum.ports.mailbox import Notice
 
-_DONE = b"done:"
+_DONE, _END = b"done:", b"end:"
 _IDS_MAX = 200  # of 33 bytes each; a payload has less than 8000
+_OUTCOMES: dict[bytes, RunState] = {b"completed": "completed", b"failed": "failed", b"cancelled": "cancelled"}
+OUTCOME_BYTES_MAX = 2_000  # of which everybody who listens reads the third part more
 
 
 def channel_of(schema: str, name: str) -> str:
@@ -30,19 +39,52 @@ def ended_payloads(run_ids: Sequence[UUID]) -> list[str]:
     ]
 
 
+def outcome_payload(run_id: UUID, state: RunState, outcome: bytes | None) -> str:
+    """Return the payload that says how a run ended, or only that it ended if that is long. ``outcome``: its result if
+    it completed, else its error."""
+    if outcome is not None and len(outcome) > OUTCOME_BYTES_MAX:
+        return ended_payloads([run_id])[0]
+    text = "" if outcome is None else b2a_base64(outcome, newline=False).decode()
+    return f"{_END.decode()}{run_id.hex}:{state}:{text}"
+
+
 def mail_payloads(woken: Sequence[Woken]) -> list[str]:
     """Return the payloads that say what came, each once."""
     return list(dict.fromkeys(map(_mail_payload, woken)))
 
 
-def ended_numbers(payload: bytes) -> list[int]:
-    """Return the ids of the runs that ended by a payload, as numbers (``UUID.int``); none for one that is not ours."""
-    if not payload.startswith(_DONE):
-        return []
+def tells_outcome(payload: bytes) -> bool:
+    """Say whether a payload says more than that something happened."""
+    return payload.startswith(_END)
+
+
+def ended_numbers(payload: bytes) -> dict[int, bytes]:
+    """Return the ids of the runs that ended by a payload, as numbers (``UUID.int``), each with what `ending_of` reads;
+    nothing for one that is not ours."""
     try:
-        return [int(digits, 16) for digits in payload[len(_DONE) :].split(b",")]
+        if payload.startswith(_END):
+            _, number, outcome = payload.split(b":", 2)
+            return {int(number, 16): outcome}
+        if payload.startswith(_DONE):
+            return {int(digits, 16): b"" for digits in payload[len(_DONE) :].split(b",")}
     except ValueError:
-        return []
+        pass
+    return {}
+
+
+def ending_of(run_id: UUID, told: bytes) -> Ending | None:
+    """Return how a run ended by what was told with its id; None if that has to be looked at."""
+    word, _, text = told.partition(b":")
+    state = _OUTCOMES.get(word)
+    if state is None:
+        return None
+    try:
+        outcome = a2b_base64(text, strict_mode=True) if text else None
+    except ValueError:
+        return None
+    return (
+        Ending(run_id, state, outcome, None) if state == "completed" else Ending(run_id, state, None, outcome)
+    )
 
 
 def parse(payload: bytes) -> list[Notice]:

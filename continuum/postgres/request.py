@@ -16,7 +16,7 @@ from continuum.ports.journal import Lease, Mail, RunCommit
 from continuum.postgres.arrays import texts, uuids
 from continuum.postgres.batch import events_of, fits_one, is_familial, is_plain, one_of, rows_of
 from continuum.postgres.mail import bare_mail_of, held_by, mails_of
-from continuum.postgres.notices import ended_payloads
+from continuum.postgres.notices import ended_payloads, outcome_payload
 from continuum.postgres.session import Parameters, Row
 
 T = TypeVar("T")
@@ -74,7 +74,8 @@ def _one_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID
     if step.state in LIVE_STATES:
         work: list[Step] = [("commit_one", parameters)]
     else:
-        notice = ended_payloads([step.run_id])[0] if announce else ""
+        outcome = step.result if step.state == "completed" else step.error
+        notice = outcome_payload(step.run_id, step.state, outcome) if announce else ""
         parameters |= {"result": step.result, "error": step.error, "notice": notice}
         clear = "clear_bare" if step.is_bare else "clear_one"
         work = [("end_one", parameters), (clear, {"run": step.run_id})]

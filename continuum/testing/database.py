@@ -24,6 +24,7 @@ from continuum.runtime.inprocess import InProcessNode, Store
 
 _PREFIX = "continuum_test_"
 _SCHEMA = schema_of("default")
+_KEPT = ("continuum_migrations", "continuum_channels")  # what they hold is of the schema, not of its runs
 _LOCK = 0x636F6E74  # of whoever drops and makes databases; the number says nothing
 
 
@@ -60,8 +61,8 @@ def empty(url: str) -> None:
     with psycopg.connect(url) as connection:
         tables = connection.execute(
             "select relname from pg_class where relnamespace = %s::regnamespace and relkind in ('r', 'p')"
-            " and not relispartition and relname <> 'continuum_migrations' order by relname",
-            [_SCHEMA],
+            " and not relispartition and relname <> all(%s) order by relname",
+            [_SCHEMA, list(_KEPT)],
         ).fetchall()
         for (table,) in tables:
             connection.execute(sql.SQL("delete from {}").format(sql.Identifier(_SCHEMA, table)))

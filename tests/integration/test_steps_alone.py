@@ -285,3 +285,12 @@ def test_a_step_that_is_alone_needs_no_statement_of_a_batch(store: PostgresStore
     assert names[3, "completed"] == ["commit_events", "clear_ended", "notify_ended"], (
         "more than there is room for"
     )
+
+
+def test_where_the_channel_of_outcomes_is_missing_runs_end_all_the_same(
+    store: PostgresStore, scene: Scene, commit: Commit
+) -> None:
+    store.session.open().execute("delete from continuum_channels")
+    told = scene.leased()
+    assert commit(Written(state="completed", count=0).of(told), True) == {told.run_id}
+    assert rows_of(store, told)["runs"][0]["state"] == "completed"

@@ -1,6 +1,7 @@
 -- Write the last step of one run, with two events at most, and tell waiting clients unless the notice is empty; say whether it is fenced off and left out. Locks: the run; the notification queue, at commit. Index: primary keys.
 -- See commit_one.sql. `clear_one` follows in the same transaction, and removes what the step set besides, too.
--- What is asked of `live` in the end sends the notice as well; it is null only if the run was not written.
+-- What is asked of `live` in the end sends the notice as well; it is null only if the run was not written. The notice may
+-- say what the run returned, so it goes to a channel whose name is a secret (migration 0012).
 with live as (
     update continuum_runs as run
     set state = %(state)b::text,
@@ -32,6 +33,11 @@ written as (
 )
 select %(id)b::uuid
 where (
-    select case when %(notice)b::text <> '' then pg_notify(current_schema() || '_done', %(notice)b::text)::text else '' end
+    select case
+        when %(notice)b::text = '' then ''
+        else coalesce(
+            (select pg_notify(channel, %(notice)b::text)::text from continuum_channels where name = 'outcomes'), ''
+        )
+    end
     from live
 ) is null
