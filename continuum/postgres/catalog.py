@@ -32,7 +32,7 @@ class PostgresCatalog:
 
     def insert(self, seeds: Sequence[RunSeed], *, owner: str | None = None) -> list[Inserted]:
         if owner is None and len(seeds) == 1:
-            created = bool(self._session.rows("insert_one", _seed(seeds[0])))
+            created = bool(self._session.shown_early("insert_one", _seed(seeds[0])))
             return [Inserted(seeds[0].id, created)]
         if owner is None:
             rows = self._session.rows("insert", _seeds(seeds))
@@ -69,7 +69,7 @@ class PostgresCatalog:
     ) -> tuple[Signalled, RunState | None]:
         addressee = run_id
         for _ in range(families.TRIES_MAX):
-            rows = self._session.rows(
+            rows = self._session.shown_early(
                 "signal", {"run": addressee, "name": name, "payload": payload, "delivery_id": delivery_id}
             )
             if not rows:

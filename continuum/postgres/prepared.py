@@ -100,6 +100,15 @@ class Prepared:
         sent = self.send(steps)
         return self.loaded(sent, self._answers())
 
+    def apart(self, steps: Sequence[tuple[str, Parameters]]) -> list[list[Row]]:
+        """Run statements in one round trip, each in a transaction of its own, and return the rows of each. All are
+        run, whether one before has failed or not."""
+        sent = [self.send([step]) for step in steps]
+        self._flush()
+        answers = [self._up_to_the_sync() for _ in sent]
+        self._pgconn.exit_pipeline_mode()
+        return [self.loaded(one, of_one)[0] for one, of_one in zip(sent, answers, strict=True)]
+
     def send(self, steps: Sequence[tuple[str, Parameters]], *, plan_anew: bool = False) -> Sent:
         """Send statements up to a sync, in pipeline mode, which is entered; what cannot be sent changes nothing. The
         answers to them all are what `loaded` makes rows of. ``plan_anew``: all statements are planned again first."""
@@ -159,15 +168,18 @@ class Prepared:
     def _answers(self) -> list[PGresult]:
         """Wait for the answers to what was sent, and for the end of its transaction, if that is its own."""
         pgconn = self._pgconn
-        while pgconn.flush():
-            self._either.poll()
-            pgconn.consume_input()
+        self._flush()
         if pgconn.pipeline_status:
             answers = self._up_to_the_sync()
             pgconn.exit_pipeline_mode()
         else:
             answers = list(iter(self._next, None))
         return answers
+
+    def _flush(self) -> None:
+        while self._pgconn.flush():
+            self._either.poll()
+            self._pgconn.consume_input()
 
     def _check(self, answers: Sequence[PGresult]) -> None:
         for answer in answers:

@@ -32,6 +32,7 @@ from continuum.postgres.prepared import Prepared
 from continuum.postgres.prepared import Row as Row
 from continuum.postgres.prepared import statement as statement
 
+_FLUSH: tuple[str, Parameters] = ("flush", {})
 SLOW_S = 0.05  # several times what a large batch takes
 REPLAN_S = 1.0  # between two times that plans are made anew
 
@@ -133,6 +134,18 @@ class Session:
         """
         with self.guarded(steps[0][0]):
             return self.statements().together(steps)
+
+    def shown_early(self, name: str, parameters: Parameters) -> list[Row]:
+        """Run a statement that does not wait for the disk, and wait for it in a transaction that follows in the same
+        round trip. So others see what it has written, and go on, while the disk is busy."""
+        assert not self._depth, "it would not wait for the disk either"
+        began = time.monotonic()
+        try:
+            return (self._prepared or self.statements()).apart([(name, parameters), _FLUSH])[0]
+        except (psycopg.Error, UnicodeError) as error:
+            raise _failure(name, error) from error
+        finally:
+            self._settle(began)
 
     @contextmanager
     def transaction(self, operation: str) -> Iterator[None]:

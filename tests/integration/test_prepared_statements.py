@@ -15,6 +15,7 @@ import pytest
 from psycopg import sql
 
 from continuum.errors import JournalError
+from continuum.model.query import Query
 from continuum.model.run import RunSeed
 from continuum.postgres import PostgresStore, migrate, open_store
 from continuum.postgres.arrays import texts
@@ -69,13 +70,18 @@ def prepared(store: PostgresStore) -> list[str]:
 
 
 def test_a_statement_is_prepared_once_and_survives_a_rollback(store: PostgresStore) -> None:
-    started(store)
-    before = prepared(store)
-    with suppress(ZeroDivisionError), store.session.transaction("insert"):
-        started(store)
+    run_id = started(store)
+    with suppress(ZeroDivisionError), store.session.transaction("get"):
+        store.catalog.get(run_id)
         raise ZeroDivisionError
-    started(store)
-    assert prepared(store) == before == ["insert_one_1"]
+    store.catalog.get(started(store))
+    assert prepared(store) == ["flush_2", "get_3", "insert_one_1"]
+
+
+def test_what_is_shown_early_is_never_part_of_a_transaction(store: PostgresStore) -> None:
+    with pytest.raises(AssertionError), store.session.transaction("insert"):
+        started(store)
+    assert started(store) in {row.id for row in store.catalog.query(Query())}
 
 
 def test_more_than_a_socket_holds_goes_both_ways(store: PostgresStore) -> None:

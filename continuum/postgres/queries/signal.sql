@@ -46,7 +46,8 @@ select
         else pg_notify(
             current_schema() || '_wake', 'mail:' || replace(run.id::text, '-', '') || ':' || owner.owner
         )
-    end
+    end,
+    set_config('synchronous_commit', 'off', true)
 from run
 left join stored on stored.run_id = run.id
 left join continuum_owners as owner on owner.owner = run.lease_owner and owner.expires_at > now()

@@ -1,0 +1,64 @@
+"""What a client was told is done survives a crash of the server, although others see it before it is on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from continuum.embedded import EmbeddedPostgres
+from continuum.model.run import RunSeed
+from continuum.postgres import PostgresStore, Session, migrate, open_store
+
+SCHEMA = "continuum_crash"
+# Nothing reaches the disk by itself while the test runs.
+SETTINGS = {"fsync": "off", "wal_writer_delay": "10s", "bgwriter_delay": "10s", "autovacuum": "off"}
+Request = Callable[[PostgresStore, RunSeed], None]
+
+
+def start(store: PostgresStore, seed: RunSeed) -> None:
+    store.catalog.insert([seed])
+
+
+def signal(store: PostgresStore, seed: RunSeed) -> None:
+    store.catalog.signal(seed.id, "go", b"\x01", "once")
+
+
+def runs(store: PostgresStore, seed: RunSeed) -> int:
+    return int(store.catalog.get(seed.id) is not None)
+
+
+def signals(store: PostgresStore, seed: RunSeed) -> int:
+    return int(store.catalog.signal(seed.id, "go", b"\x01", "once")[0] == "duplicate")
+
+
+def crashed(root: Path, request: Request, found: Callable[[PostgresStore, RunSeed], int]) -> int:
+    """Make the request, crash the server, and say how much of it is there afterwards."""
+    server = EmbeddedPostgres(root, settings=SETTINGS)
+    seed = RunSeed(id=uuid4(), workflow="flow", args=b"\x90")
+    try:
+        migrate(server.attach(), SCHEMA)
+        with closing(open_store(server.url, SCHEMA)) as store:
+            if request is not start:
+                start(store, seed)
+            request(store, seed)
+            server.restart("immediate")
+        with closing(open_store(server.url, SCHEMA)) as store:
+            return found(store, seed)
+    finally:
+        server.stop("immediate")
+
+
+@pytest.mark.parametrize(("request_", "found"), [(start, runs), (signal, signals)])
+def test_a_request_that_was_answered_survives_a_crash(
+    root: Path, request_: Request, found: Callable[[PostgresStore, RunSeed], int]
+) -> None:
+    assert crashed(root, request_, found) == 1
+
+
+def test_without_its_second_transaction_it_would_not(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "shown_early", Session.rows)
+    assert crashed(root, start, runs) == 0
