@@ -19,6 +19,7 @@ from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
 from continuum.runtime.executor import ThreadAndLoopExecutor
 from continuum.runtime.lanes import ThreadOffload
+from continuum.runtime.leading import Leading
 from continuum.runtime.limits import limits_of_environment
 from continuum.runtime.posting import POSTERS, PostingOffload
 from continuum.runtime.quarantine import LONE_ENGINE, deaths_of_environment
@@ -112,14 +113,16 @@ def run_engine(child: Child) -> int:
 
 def run_worker(child: Child) -> int:
     child.load_app()
-    wake = Wake()
+    wake, leading = Wake(), Leading()
     config = child.site.config
-    executor = ThreadAndLoopExecutor(registry.activity, config.slots, wake.set, child.ports.clock)
+    executor = ThreadAndLoopExecutor(
+        registry.activity, config.slots, wake.set, child.ports.clock, leading.ready
+    )
     with _store(child) as store, closing(executor):
         worker = Worker(child.ports, executor, store.dispatch, config.queues, config.slots)
         shell = child.shell(worker)
         shell.watch(wake.fileno(), wake.clear)  # the role looks for results in every tick
-        return shell.run()
+        return leading.run(shell, executor)
 
 
 @contextmanager

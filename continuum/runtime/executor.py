@@ -3,6 +3,9 @@
 A threaded attempt that runs for too long is abandoned: its end is reported, its thread goes on because nothing can stop
 it, and what it returns is dropped. When more than half of the slots are lost in this way, ``worn_out`` asks for a new
 process. An isolated attempt occupies a thread too, but its process is killed with its children, and the thread is free.
+
+A ``def`` that was brief the last time, and is the only open attempt, is left to the thread of the worker's loop, if
+that can be spared: :mod:`continuum.runtime.leading`.
 """
 
 from __future__ import annotations
@@ -21,12 +24,15 @@ from continuum.runtime.loop_thread import LoopThread
 from continuum.runtime.threads import Threads
 from continuum.wire.messages import Execute, Finished, Key
 
+BRIEF_S = 0.001
+
 
 class ThreadAndLoopExecutor:
     """An ``Executor`` (see ``ports/executor.py``).
 
     ``lookup`` finds an activity by name, and raises ``UnknownWorkflowError``. ``slots``: how many attempts run at once,
-    for each of the two kinds. ``wake`` is called from any thread when ``finished`` has something.
+    for each of the two kinds. ``wake`` is called from any thread when ``finished`` has something. ``spared`` says that
+    the caller of ``start`` will run what it finds by ``take_lone``.
     """
 
     def __init__(
@@ -35,12 +41,16 @@ class ThreadAndLoopExecutor:
         slots: int,
         wake: Callable[[], None],
         clock: Clock,
+        spared: Callable[[], bool] = lambda: False,
     ) -> None:
         self._lookup, self._slots, self._clock = lookup, slots, clock
+        self._wake, self._spared = wake, spared
         self._ledger = Ledger(wake, clock)
         self._isolation = Isolation(clock)
         self._threads = Threads(self._run, slots, clock)
         self._loop = LoopThread(self._ledger.end, slots, clock)
+        self._lone: Job | None = None  # that waits for `take_lone`
+        self._brief: set[str] = set()  # activities that took less than BRIEF_S the last time
         self._timed: dict[Key, Job] = {}  # in threads, running, with a time-out
         self._timeout_min_s = math.inf
         self._check_at = math.inf
@@ -53,6 +63,8 @@ class ThreadAndLoopExecutor:
             return
         job = job_of(task, definition, self._ledger)
         self._ledger.open(job)
+        if self._lone is not None:
+            self._queue_lone()
         if definition.is_async and not job.isolated:
             self._loop.put(job)
             return
@@ -60,7 +72,26 @@ class ThreadAndLoopExecutor:
             timeout_s = job.late_at() - job.started_at  # the shorter of its two
             self._timeout_min_s = min(self._timeout_min_s, timeout_s)
             self._check_at = min(self._check_at, self._clock.monotonic() + timeout_s)
-        self._threads.put(job)
+        if len(self._ledger) == 1 and self._is_lone(job):
+            self._lone, job.lone = job, True
+        else:
+            self._threads.put(job)
+
+    def take_lone(self) -> Job | None:
+        """Take the job that this thread is to run now, if there is one."""
+        job, self._lone = self._lone, None
+        return job
+
+    def run_lone(self, job: Job, leads: Callable[[], bool]) -> bool:
+        """Run it, and return whether this thread ``leads`` afterwards: then it looks at ``finished`` itself. Else who
+        does is woken, and this one first runs what no thread could be started for in its place."""
+        self._threads.perform(job)
+        still = leads()
+        if not still:
+            self._wake()
+            self._threads.help()
+        self._threads.leave()
+        return still
 
     def stop(self, key: Key) -> None:
         job = self._ledger.drop(key)
@@ -105,7 +136,7 @@ class ThreadAndLoopExecutor:
 
     @property
     def queued(self) -> int:
-        return self._threads.queued + self._loop.queued
+        return self._threads.queued + self._loop.queued + (self._lone is not None)
 
     @property
     def abandoned(self) -> int:
@@ -116,16 +147,36 @@ class ThreadAndLoopExecutor:
     def worn_out(self) -> bool:
         return 2 * self.abandoned > self._slots
 
+    def _is_lone(self, job: Job) -> bool:
+        """Let the loop's thread have it, if it may. It is not brief until it is over, which it may never be."""
+        name = job.task.activity
+        if job.isolated or name not in self._brief or not self._spared() or not self._threads.enter():
+            return False
+        self._brief.discard(name)
+        return True
+
+    def _queue_lone(self) -> None:
+        """Let a thread run it after all, because it is not alone."""
+        job = self.take_lone()
+        assert job is not None, "the caller has looked"
+        job.lone = False
+        self._threads.leave()
+        self._threads.put(job)
+
     def _run(self, job: Job) -> bool:
-        if not job.timed and not job.isolated:
-            task = job.task
-            return self._ledger.end(job, perform(job.definition, task.args, job.info, job))
         if job.timed:
             self._timed[job.key] = job
-        attempt = self._isolation.run if job.isolated else _perform
-        outcome = attempt(job)
-        self._timed.pop(job.key, None)
+        outcome = self._isolation.run(job) if job.isolated else _perform(job)
+        if job.timed:
+            self._timed.pop(job.key, None)
+        self._note(job)
         return self._ledger.end(job, outcome) or job.isolated  # no thread of those is ever lost
+
+    def _note(self, job: Job) -> None:
+        if self._clock.monotonic() - job.started_at < BRIEF_S:
+            self._brief.add(job.task.activity)
+        else:
+            self._brief.discard(job.task.activity)
 
     def _expire(self, now: float) -> None:
         """End what runs for too long. A queued job can not time out before it has run for the shortest time-out."""

@@ -26,7 +26,8 @@ from continuum.wire.messages import Execute, Finished, Key
 class Job(msgspec.Struct, eq=False):
     """``timed``: time may end it. ``ticket``: what `take` takes. ``started_at`` is set, by the monotonic clock, when it
     begins to run, ``seen_at`` also with every heartbeat; ``details`` is what the last one said. ``ending``: how it ends
-    although it goes on, because it is late. It is the ``Pulse`` of its attempt."""
+    although it goes on, because it is late. ``lone``: whoever runs it looks for its result. It is the ``Pulse`` of its
+    attempt."""
 
     task: Execute
     definition: Activity[..., Any]
@@ -40,6 +41,7 @@ class Job(msgspec.Struct, eq=False):
     details: bytes = b""
     ending: Outcome | None = None
     killed: bool = False
+    lone: bool = False
 
     def take(self) -> bool:
         """True for one caller: the one that starts the job, or that sees to it that it never starts."""
@@ -128,7 +130,7 @@ class Ledger:
         """Note how ``job`` ended; False if its end was decided before."""
         if self._open.pop(job.key, None) is None:
             return False
-        self.report(job.task, outcome, b"" if outcome.ok else job.details)
+        self.report(job.task, outcome, b"" if outcome.ok else job.details, wakes=not job.lone)
         return True
 
     def beat(self, job: Job) -> None:
@@ -153,7 +155,7 @@ class Ledger:
         except KeyError:
             return taken
 
-    def report(self, task: Execute, outcome: Outcome, details: bytes = b"") -> None:
+    def report(self, task: Execute, outcome: Outcome, details: bytes = b"", *, wakes: bool = True) -> None:
         result = Finished(
             task.run,
             task.seq,
@@ -165,7 +167,7 @@ class Ledger:
             details,
         )
         self._finished.append(result)
-        if not self._woken:
+        if wakes and not self._woken:
             self._woken = True
             self._wake()
 

@@ -102,17 +102,31 @@ class Shell:
 
     def run(self) -> int:
         """Run to the end: 0 after a drain, or as far as it came in its grace; 1 if the process must be replaced."""
+        self.begin()
+        while (code := self.turn()) is None:
+            pass
+        return code
+
+    def begin(self) -> None:
+        """Begin the role's life; then it is `turn` by turn, each by any thread."""
         self._sockets.watch(self._line)
         self.role.begin()
         self._control.ready(self)
-        while not self.role.drained and time.monotonic() < self._leave_at:
-            if self._lost():
-                log.warning("this incarnation has lost its place in the database; a new one takes over")
-                return 1
-            if not self._turn():
-                return 1
+
+    def turn(self) -> int | None:
+        """Wait for something to happen, and handle all of it; return the exit code if the end has come."""
+        if self.role.drained or time.monotonic() >= self._leave_at:
+            self._post.flush()
+            return 0
+        if self._lost():
+            log.warning("this incarnation has lost its place in the database; a new one takes over")
+            return 1
+        return None if self._turn() else 1
+
+    def tick(self) -> None:
+        """Let the role do what is to be done now, and send what comes of it."""
+        self.role.tick()
         self._post.flush()
-        return 0
 
     def peer_up(self, name: str, incarnation: str, crew: str) -> None:
         """Another process of the node was started."""
@@ -142,8 +156,7 @@ class Shell:
                 on_ready()
         for data in self._sockets.drain():
             deliver(data, self._post, self.role)
-        self.role.tick()
-        self._post.flush()
+        self.tick()
         return True
 
 

@@ -34,6 +34,7 @@ class Threads:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._waiting = Lock()  # held by the thread that waits for the queue
         self._parked: list[Lock] = []
+        self._lent: list[Lock] = []  # parked, and their slots are used by threads that have entered
         self._count_lock = Lock()
         self._count = 0
         self.lost = 0
@@ -75,6 +76,43 @@ class Threads:
         with self._count_lock:
             self.lost += count
 
+    def enter(self) -> bool:
+        """Count the caller as a thread of these, which may run a job; False if every slot is taken."""
+        with self._count_lock:
+            if self._count - self.lost < self._limit:
+                self._count += 1
+                return True
+        try:
+            self._lent.append(self._parked.pop())
+        except IndexError:
+            return False
+        return True
+
+    def leave(self) -> None:
+        """Undo an ``enter``."""
+        try:
+            self._parked.append(self._lent.pop())
+        except IndexError:
+            with self._count_lock:
+                self._count -= 1
+
+    def perform(self, job: Job) -> None:
+        """Run a job in the calling thread, unless it was stopped before."""
+        now = self._clock.monotonic
+        if job.take():
+            job.begin(now())
+            if not Context().run(self._run, job):
+                self.lose(-1)
+        self._progress_at = now()
+
+    def help(self) -> None:
+        """Run what is queued in the calling thread, which has entered: no other may have joined in its place."""
+        try:
+            while self._count - self.lost <= self._limit and (job := self._queue.get_nowait()) is not None:
+                self.perform(job)
+        except Empty:
+            pass
+
     def close(self) -> None:
         """Let every thread end after what it runs; queued jobs are dropped."""
         try:
@@ -101,13 +139,8 @@ class Threads:
         return count
 
     def _main(self) -> None:
-        now = self._clock.monotonic
         while (job := self._next()) is not None:
-            if job.take():
-                job.begin(now())
-                if not Context().run(self._run, job):
-                    self.lose(-1)
-            self._progress_at = now()
+            self.perform(job)
             if self._count - self.lost > self._limit and self._is_surplus():
                 return
         with self._count_lock:

@@ -1,0 +1,175 @@
+"""Leader and followers: the thread that has the loop runs a lone, brief attempt itself.
+
+To hand an attempt to another thread, and its result back, costs two switches between cores, more than a brief attempt
+takes. So the leader, the thread that turns the shell, puts its lead down, runs the job, and takes the lead up again::
+
+    leader:    turn ── put the lead down ── run the job ── take it up ──► tick, turn
+                              │                                └─ gone ─► wake the loop, help, follow
+    follower:  looks every WATCH_S ──the same job at two looks──► take the lead, turn
+
+A job that is not over by then is one in a thread like any other, and the follower leads meanwhile. The lead is a token
+in a queue: exactly one thread gets it. There is one follower at most; one that is missing is started with the next job.
+
+To wake the follower for each job would cost half of what is won, and to set a timer as much. So it looks by itself, and
+sleeps for good only when no job has come for REST_LOOKS looks. That is slow for a job that takes long; therefore only
+what was brief the last time is run here (``ThreadAndLoopExecutor.take_lone``).
+
+The main thread only waits for the end, because it must be free to leave while a job runs: the threads here may be
+abandoned, as those of the executor (A9).
+
+Source of the idea: Leader/Followers (Schmidt, O'Ryan, Kircher, Pyarali, Buschmann, 2000), where a leader gives the lead
+away before it handles an event; here it is taken from it if that takes long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Protocol
+
+from continuum.runtime.job import Job
+
+WATCH_S = 0.02
+REST_LOOKS = 50
+
+
+class Turns(Protocol):
+    """A shell, as its leader sees it."""
+
+    def begin(self) -> None: ...
+
+    def turn(self) -> int | None:
+        """Wait for something to happen, and handle all of it; return the exit code if the end has come."""
+        ...
+
+    def tick(self) -> None:
+        """Let the role do what is to be done now."""
+        ...
+
+
+class Jobs(Protocol):
+    """An executor, as its leader sees it."""
+
+    def take_lone(self) -> Job | None:
+        """Take the job that the leader is to run, if there is one."""
+        ...
+
+    def run_lone(self, job: Job, leads: Callable[[], bool]) -> bool:
+        """Run it in this thread, and return whether the thread ``leads`` afterwards. Who does wakes nobody."""
+        ...
+
+
+class Leading:
+    """Turns one shell. ``ready`` is for the leader, ``run`` for the main thread."""
+
+    def __init__(self) -> None:
+        self._lead: SimpleQueue[None] = SimpleQueue()  # empty while a thread has it
+        self._call: SimpleQueue[None] = SimpleQueue()  # wakes a follower that does not look by itself
+        self._ended: SimpleQueue[int | BaseException] = SimpleQueue()
+        self._over = self._watching = False
+        self._number = 0  # of the job that the leader runs, or ran last
+        self._lock = Lock()
+        self._followers = 0
+
+    def ready(self) -> bool:
+        """True if the leader may run a job, because somebody follows; one that is missing is started, if it can be."""
+        if not self._followers:
+            self._count(1)
+            try:
+                self._start(leads=False)
+            except RuntimeError:  # there are too many threads
+                self._count(-1)
+        return bool(self._followers)
+
+    def run(self, shell: Turns, jobs: Jobs) -> int:
+        """Turn the shell to its end, and return its exit code. What the loop raises is raised here."""
+        self._shell, self._jobs = shell, jobs
+        self._start(leads=True)
+        end = self._ended.get()
+        self._over = True
+        self._call.put(None)
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    def _start(self, *, leads: bool) -> None:
+        Thread(target=self._live, args=[leads], name="continuum-loop-leader", daemon=True).start()
+
+    def _live(self, leads: bool) -> None:
+        try:
+            if leads:
+                self._shell.begin()
+            while leads or self._follow():
+                end = self._turns()
+                if end is not None:
+                    self._ended.put(end)
+                    return
+                leads = False
+                if not self._enlist():
+                    return
+        except BaseException as error:  # noqa: BLE001 - the main thread raises it
+            self._ended.put(error)
+
+    def _enlist(self) -> bool:
+        """Become the follower, if there is none."""
+        with self._lock:
+            if self._followers:
+                return False
+            self._followers += 1
+            return True
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._followers += change
+
+    def _turns(self) -> int | None:
+        """Lead to the end, and return the exit code, or until another thread leads."""
+        while (end := self._shell.turn()) is None:
+            job = self._jobs.take_lone()
+            if job is not None:
+                self._put_down()
+                if not self._jobs.run_lone(job, self._take_up):
+                    return None
+                self._shell.tick()
+        return end
+
+    def _put_down(self) -> None:
+        self._number += 1
+        self._lead.put(None)
+        if not self._watching:  # asked after the number has changed, see `_watch`
+            self._call.put(None)
+
+    def _take_up(self) -> bool:
+        try:
+            self._lead.get_nowait()
+        except Empty:
+            return False
+        return True
+
+    def _follow(self) -> bool:
+        """Return True with the lead, when it is to be taken; False when all is over."""
+        while not self._over:
+            self._call.get()
+            if self._watch():
+                self._watching = False
+                self._count(-1)
+                return True
+        return False
+
+    def _watch(self) -> bool:
+        """Look at the leader while it runs jobs; True with the lead, which a job has kept from it for too long."""
+        self._watching, seen, looks = True, self._number, 0
+        while not self._over:
+            time.sleep(WATCH_S)
+            looks += 1
+            if self._number != seen:
+                self._watching, seen, looks = True, self._number, 0
+            elif self._take_up():
+                return True
+            elif not self._watching:
+                return False  # and no job has begun since that was said
+            elif looks >= REST_LOOKS:
+                self._watching = False
+        return False
