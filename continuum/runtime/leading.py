@@ -3,9 +3,9 @@
 To hand an attempt to another thread, and its result back, costs two switches between cores, more than a brief attempt
 takes. So the leader, the thread that turns the shell, puts its lead down, runs the job, and takes the lead up again::
 
-    leader:    turn ── put the lead down ── run the job ── take it up ──► tick, turn
-                              │                                └─ gone ─► wake the loop, help, follow
-    follower:  looks every WATCH_S ──the same job at two looks──► take the lead, turn
+    leader:    listen ── put the lead down ── run the job ── take it up ──► tick, listen
+                                │                                └─ gone ─► wake the loop, help, follow
+    follower:  looks every WATCH_S ──the same job at two looks──► take the lead, tick, listen
 
 A job that is not over by then is one in a thread like any other, and the follower leads meanwhile. The lead is a token
 in a queue: exactly one thread gets it. There is one follower at most; one that is missing is started with the next job.
@@ -31,8 +31,8 @@ from typing import Protocol
 
 from continuum.runtime.job import Job
 
-WATCH_S = 0.02
-REST_LOOKS = 50
+WATCH_S = 0.02  # the loop stands still for twice as long at most
+REST_LOOKS = 50  # without a job, after which a follower waits to be called
 
 
 class Turns(Protocol):
@@ -40,12 +40,12 @@ class Turns(Protocol):
 
     def begin(self) -> None: ...
 
-    def turn(self) -> int | None:
-        """Wait for something to happen, and handle all of it; return the exit code if the end has come."""
+    def listen(self) -> int | None:
+        """Wait for something to happen, and tell the role; return the exit code if the end has come."""
         ...
 
     def tick(self) -> None:
-        """Let the role do what is to be done now."""
+        """Let the role do what is to be done now, and send what comes of it."""
         ...
 
 
@@ -102,6 +102,8 @@ class Leading:
             if leads:
                 self._shell.begin()
             while leads or self._follow():
+                if not leads:
+                    self._shell.tick()  # which the former leader has put off
                 end = self._turns()
                 if end is not None:
                     self._ended.put(end)
@@ -126,19 +128,19 @@ class Leading:
 
     def _turns(self) -> int | None:
         """Lead to the end, and return the exit code, or until another thread leads."""
-        while (end := self._shell.turn()) is None:
+        while (end := self._shell.listen()) is None:
             job = self._jobs.take_lone()
             if job is not None:
                 self._put_down()
                 if not self._jobs.run_lone(job, self._take_up):
                     return None
-                self._shell.tick()
+            self._shell.tick()
         return end
 
     def _put_down(self) -> None:
         self._number += 1
         self._lead.put(None)
-        if not self._watching:  # asked after the number has changed, see `_watch`
+        if not self._watching:  # asked after the number has changed: `_watch` does it the other way round
             self._call.put(None)
 
     def _take_up(self) -> bool:
@@ -169,7 +171,7 @@ class Leading:
             elif self._take_up():
                 return True
             elif not self._watching:
-                return False  # and no job has begun since that was said
+                return False  # the next job finds this said, and calls: none has begun since
             elif looks >= REST_LOOKS:
                 self._watching = False
         return False

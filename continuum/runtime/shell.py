@@ -103,25 +103,25 @@ class Shell:
     def run(self) -> int:
         """Run to the end: 0 after a drain, or as far as it came in its grace; 1 if the process must be replaced."""
         self.begin()
-        while (code := self.turn()) is None:
-            pass
+        while (code := self.listen()) is None:
+            self.tick()
         return code
 
     def begin(self) -> None:
-        """Begin the role's life; then it is `turn` by turn, each by any thread."""
+        """Begin the role's life. Then `listen` and `tick` take turns; any thread may call them, one at a time."""
         self._sockets.watch(self._line)
         self.role.begin()
         self._control.ready(self)
 
-    def turn(self) -> int | None:
-        """Wait for something to happen, and handle all of it; return the exit code if the end has come."""
+    def listen(self) -> int | None:
+        """Wait for something to happen, and tell the role; return the exit code if the end has come."""
         if self.role.drained or time.monotonic() >= self._leave_at:
             self._post.flush()
             return 0
         if self._lost():
             log.warning("this incarnation has lost its place in the database; a new one takes over")
             return 1
-        return None if self._turn() else 1
+        return None if self._receive() else 1
 
     def tick(self) -> None:
         """Let the role do what is to be done now, and send what comes of it."""
@@ -144,8 +144,8 @@ class Shell:
         self._leave_at = min(self._leave_at, time.monotonic() + grace_s * _GRACE_SHARE)
         self.role.drain()
 
-    def _turn(self) -> bool:
-        """Wait for something to happen, and handle all of it; False if the supervisor is gone."""
+    def _receive(self) -> bool:
+        """Wait for something to happen, and tell the role; False if the supervisor is gone."""
         due = min(self.role.wake_at(), self._post.wake_at(), self._leave_at)
         ready = self._sockets.wait(due - time.monotonic())
         if self._line in ready and not self._control.attend(self):
@@ -156,7 +156,6 @@ class Shell:
                 on_ready()
         for data in self._sockets.drain():
             deliver(data, self._post, self.role)
-        self.tick()
         return True
 
 

@@ -51,7 +51,7 @@ class Loop:
     def begin(self) -> None:
         pass
 
-    def turn(self) -> int | None:
+    def listen(self) -> int | None:
         try:
             given = self.inputs.get(timeout=min(max(self.executor.wake_at() - time.monotonic(), 0), LIMIT_S))
         except Empty:
@@ -59,7 +59,6 @@ class Loop:
         if isinstance(given, int):
             return given
         given()
-        self.tick()
         return None
 
     def tick(self) -> None:
@@ -279,6 +278,24 @@ def test_a_lone_attempt_takes_a_slot_and_its_thread_runs_what_waited_for_it(gate
     assert loop.result(third) == leader == loop.result(first)
     other.opened.set()
     loop.result(second)
+    assert loop.end() == 0
+
+
+@pytest.mark.usefixtures("patient")
+def test_threads_that_have_nothing_to_do_leave_a_slot_to_the_leader() -> None:
+    loop = Loop(slots=2)
+    gates = [Gate(), Gate()]
+    for gate in gates:
+        gate.close()
+    keys = [loop.start(gate.enter) for gate in gates]
+    for gate in gates:
+        assert gate.inside.wait(LIMIT_S)
+    for gate in gates:
+        gate.opened.set()
+    others = {loop.result(key) for key in keys}
+    assert len(others) == 2
+    _, leader = loop.do(lambda: None)
+    until(lambda: loop.run(where) == leader)
     assert loop.end() == 0
 
 
