@@ -76,11 +76,11 @@ class Leading:
     def ready(self) -> bool:
         """True if the leader may run a job, because somebody follows; one that is missing is started, if it can be."""
         if not self._followers:
-            self._count(1)
+            self._change(1)
             try:
                 self._start(leads=False)
             except RuntimeError:  # there are too many threads
-                self._count(-1)
+                self._change(-1)
         return bool(self._followers)
 
     def run(self, shell: Turns, jobs: Jobs) -> int:
@@ -122,9 +122,9 @@ class Leading:
             self._followers += 1
             return True
 
-    def _count(self, change: int) -> None:
+    def _change(self, followers: int) -> None:
         with self._lock:
-            self._followers += change
+            self._followers += followers
 
     def _turns(self) -> int | None:
         """Lead to the end, and return the exit code, or until another thread leads."""
@@ -156,7 +156,7 @@ class Leading:
             self._call.get()
             if self._watch():
                 self._watching = False
-                self._count(-1)
+                self._change(-1)
                 return True
         return False
 
