@@ -15,7 +15,7 @@ import select
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -91,8 +91,17 @@ class Floor:
                 raise TimeoutError("the engine of the floor does not answer")
 
 
+def floor_of(url: str, way: Callable[[Floor], float], count: int, warm_up: int) -> list[float]:
+    """Go a way so often, after a warm-up, and return the times in ms. Nothing of it is left: its sessions would listen
+    to the product's notifications, too."""
+    with _open(url) as floor:
+        for _ in range(warm_up):
+            way(floor)
+        return [way(floor) for _ in range(count)]
+
+
 @contextmanager
-def open_floor(url: str) -> Iterator[Floor]:
+def _open(url: str) -> Iterator[Floor]:
     """Start the engine and its worker beside this process; end them and drop their tables afterwards."""
     spawn = multiprocessing.get_context("spawn")
     with _connect(url) as connection:
