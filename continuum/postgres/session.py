@@ -137,11 +137,14 @@ class Session:
 
     def shown_early(self, name: str, parameters: Parameters) -> list[Row]:
         """Run a statement that does not wait for the disk, and wait for it in a transaction that follows in the same
-        round trip. So others see what it has written, and go on, while the disk is busy."""
-        assert not self._depth, "it would not wait for the disk either"
+        round trip. So others see what it has written, and go on, while the disk is busy. The statement has a parameter
+        ``early``, which is false in a transaction of the caller: that waits when it is committed."""
+        if self._depth:
+            return self.rows(name, {**parameters, "early": False})
         began = time.monotonic()
         try:
-            return (self._prepared or self.statements()).apart([(name, parameters), _FLUSH])[0]
+            steps = [(name, {**parameters, "early": True}), _FLUSH]
+            return (self._prepared or self.statements()).apart(steps)[0]
         except (psycopg.Error, UnicodeError) as error:
             raise _failure(name, error) from error
         finally:

@@ -12,6 +12,7 @@ import pytest
 from continuum.embedded import EmbeddedPostgres
 from continuum.model.run import RunSeed
 from continuum.postgres import PostgresStore, Session, migrate, open_store
+from continuum.postgres.session import Parameters, Row
 
 SCHEMA = "continuum_crash"
 # Nothing reaches the disk by itself while the test runs.
@@ -60,5 +61,8 @@ def test_a_request_that_was_answered_survives_a_crash(
 
 
 def test_without_its_second_transaction_it_would_not(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Session, "shown_early", Session.rows)
+    def only_shown(session: Session, name: str, parameters: Parameters) -> list[Row]:
+        return session.rows(name, {**parameters, "early": True})
+
+    monkeypatch.setattr(Session, "shown_early", only_shown)
     assert crashed(root, start, runs) == 0

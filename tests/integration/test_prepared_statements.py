@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -15,7 +15,6 @@ import pytest
 from psycopg import sql
 
 from continuum.errors import JournalError
-from continuum.model.query import Query
 from continuum.model.run import RunSeed
 from continuum.postgres import PostgresStore, migrate, open_store
 from continuum.postgres.arrays import texts
@@ -64,24 +63,35 @@ def started(store: PostgresStore, args: bytes = b"") -> UUID:
     return run.run_id
 
 
+def signalled(store: PostgresStore, run_id: UUID) -> None:
+    assert store.catalog.signal(run_id, "go", b"", None)[0] == "delivered"
+
+
 def prepared(store: PostgresStore) -> list[str]:
     rows = store.session.open().execute("select name from pg_prepared_statements order by name").fetchall()
     return [row[0] for row in rows]
 
 
 def test_a_statement_is_prepared_once_and_survives_a_rollback(store: PostgresStore) -> None:
-    run_id = started(store)
-    with suppress(ZeroDivisionError), store.session.transaction("get"):
-        store.catalog.get(run_id)
-        raise ZeroDivisionError
-    store.catalog.get(started(store))
-    assert prepared(store) == ["flush_2", "get_3", "insert_one_1"]
-
-
-def test_what_is_shown_early_is_never_part_of_a_transaction(store: PostgresStore) -> None:
-    with pytest.raises(AssertionError), store.session.transaction("insert"):
+    started(store)
+    before = prepared(store)
+    with suppress(ZeroDivisionError), store.session.transaction("insert"):
         started(store)
-    assert started(store) in {row.id for row in store.catalog.query(Query())}
+        raise ZeroDivisionError
+    started(store)
+    assert prepared(store) == before == ["flush_2", "insert_one_1"]
+
+
+@pytest.mark.parametrize("request_", [started, lambda store: signalled(store, started(store))])
+def test_a_transaction_waits_for_the_disk_whatever_was_shown_early_before(
+    store: PostgresStore, request_: Callable[[PostgresStore], object]
+) -> None:
+    store.session.open().execute("set synchronous_commit = on")
+    request_(store)
+    with store.session.transaction("requests"):
+        request_(store)
+        (setting,) = store.session.open().execute("show synchronous_commit").fetchall()
+    assert setting == ("on",)
 
 
 def test_more_than_a_socket_holds_goes_both_ways(store: PostgresStore) -> None:
@@ -96,9 +106,11 @@ def test_what_cannot_be_sent_leaves_the_session_as_it_was(store: PostgresStore) 
     number = store.session.connections
     good = ("get", {"run": run_id})
     for name in ("\ud800", "\0"):
-        bad = ("signal", {"run": run_id, "name": name, "payload": b"", "delivery_id": None})
+        bad = ("signal", {"run": run_id, "name": name, "payload": b"", "delivery_id": None, "early": False})
         with pytest.raises(JournalError):
             store.session.rows(*bad)
+        with pytest.raises(JournalError):
+            store.session.shown_early(*bad)
         with pytest.raises(JournalError):
             store.session.together(good, bad, good)
         assert store.session.rows(*good)[0][0] == run_id

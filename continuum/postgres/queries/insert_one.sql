@@ -10,4 +10,4 @@ values (
     now() + least(%(delay)b::float8, 3e9) * interval '1 second'
 )
 on conflict (id) do nothing
-returning pg_notify(current_schema() || '_due', 'due'), set_config('synchronous_commit', 'off', true)
+returning pg_notify(current_schema() || '_due', 'due'), case when %(early)b::boolean then set_config('synchronous_commit', 'off', true) end

@@ -47,7 +47,7 @@ select
             current_schema() || '_wake', 'mail:' || replace(run.id::text, '-', '') || ':' || owner.owner
         )
     end,
-    set_config('synchronous_commit', 'off', true)
+    case when %(early)b::boolean then set_config('synchronous_commit', 'off', true) end
 from run
 left join stored on stored.run_id = run.id
 left join continuum_owners as owner on owner.owner = run.lease_owner and owner.expires_at > now()
