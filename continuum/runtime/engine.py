@@ -151,7 +151,8 @@ class Engine:
         self._ownership.tick()
         if self._ownership.lost:
             return
-        self._commits.tick()  # what has come changed these runs; the rest, below, makes nobody wait
+        self._commits.tick()  # what has come changed these runs, and these have mail; for the rest nobody waits
+        self._reading.tick()
         self._attempts.tick()
         self._results.tick()
         if self._limits.alone and not self._draining and (self._runs or not self._loading.idle):

@@ -36,6 +36,7 @@ class Neighbours:
     def __init__(self, ports: Ports) -> None:
         self._post, self._node, self._instance = ports.post, ports.node, ports.instance
         self._boot = ports.incarnation.partition("-")[0]
+        self._here = f"{ports.node}/{ports.instance}/"  # how owners of this node begin
         self.alive: dict[str, str] = {}
         self._nodes: dict[str, str] = {}  # those that can be reached: node -> boot
         self.free_elsewhere = 0  # how many more runs they take, all together
@@ -89,12 +90,11 @@ class Neighbours:
 
     def peer_of(self, owner: str) -> Peer | None:
         """Return the process that is ``owner``; None if it is none of this life of this node."""
-        try:
-            parsed = Owner.parse(owner)
-        except ValueError:
+        if not owner.startswith(self._here):
             return None
-        here = (parsed.node, parsed.instance, parsed.boot) == (self._node, self._instance, self._boot)
-        return Peer(parsed.engine, parsed.incarnation) if here else None
+        name, _, incarnation = owner[len(self._here) :].partition("/")
+        here = incarnation.partition("-")[0] == self._boot and "/" not in incarnation
+        return Peer(name, incarnation) if here else None
 
     def announce(self, role: str, message: Message) -> None:
         for name in self.names(role):
