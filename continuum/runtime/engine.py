@@ -158,7 +158,6 @@ class Engine:
         if self._limits.alone and not self._draining and (self._runs or not self._loading.idle):
             self.drain()
         self._loading.tick()
-        self._reading.tick()
         self._firing.tick()
         self._strays.tick()
         if self._draining:
