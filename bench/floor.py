@@ -91,13 +91,26 @@ class Floor:
                 raise TimeoutError("the engine of the floor does not answer")
 
 
-def floor_of(url: str, way: Callable[[Floor], float], count: int, warm_up: int) -> list[float]:
-    """Go a way so often, after a warm-up, and return the times in ms. Nothing of it is left: its sessions would listen
-    to the product's notifications, too."""
-    with _open(url) as floor:
-        for _ in range(warm_up):
-            way(floor)
-        return [way(floor) for _ in range(count)]
+def in_turn(
+    url: str,
+    once: Callable[[int], float],
+    way: Callable[[Floor], float],
+    rounds: int,
+    runs: int,
+    warm_up: int,
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Return the times in ms of the product (``once``) and of the floor's ``way``, round by round in turn. The floor is
+    up only while it is measured: its sessions would listen to the product's notifications, too."""
+    for number in range(warm_up):
+        once(number)
+    taken, least = list[list[float]](), list[list[float]]()
+    for _ in range(rounds):
+        with _open(url) as floor:
+            for _ in range(warm_up):
+                way(floor)
+            least.append([way(floor) for _ in range(runs)])
+        taken.append([once(number) for number in range(runs)])
+    return taken, least
 
 
 @contextmanager

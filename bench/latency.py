@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from bench.bed import Bed
 from bench.errors import BenchError
 from bench.figures import Section, curve_of, median_of, percentile
-from bench.floor import Floor, floor_of
+from bench.floor import Floor, in_turn
 from bench.flows import one_step
 from bench.plan import BARS, Plan, Say
 
@@ -16,12 +17,14 @@ RESULT_S = 30.0
 
 def measure(bed: Bed, plan: Plan, say: Say) -> Section:
     """Percentiles of the time of a workflow with one activity."""
-    for number in range(plan.warm_up_latencies):
-        _once(bed, number)
-    rounds, floors = list[list[float]](), list[list[float]]()
-    for _ in range(plan.latency_rounds):
-        floors.append(floor_of(bed.url, Floor.step, plan.latency_runs, plan.warm_up_latencies))
-        rounds.append([_once(bed, number) for number in range(plan.latency_runs)])
+    rounds, floors = in_turn(
+        bed.url,
+        partial(_once, bed),
+        Floor.step,
+        plan.latency_rounds,
+        plan.latency_runs,
+        plan.warm_up_latencies,
+    )
     p50 = median_of("p50_ms", [percentile(taken, 50) for taken in rounds], BARS["latency.p50_ms"])
     p99 = median_of("p99_ms", [percentile(taken, 99) for taken in rounds], BARS["latency.p99_ms"])
     least = median_of("floor_p50_ms", [percentile(taken, 50) for taken in floors])

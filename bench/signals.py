@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from bench.bed import Bed
 from bench.errors import BenchError
 from bench.figures import Section, curve_of, median_of, percentile
-from bench.floor import Floor, floor_of
+from bench.floor import Floor, in_turn
 from bench.flows import go, waits_signal
 from bench.plan import BARS, Plan, Say
 
@@ -18,12 +19,14 @@ LOOK_S = 0.005
 
 def measure(bed: Bed, plan: Plan, say: Say) -> Section:
     """The median time from a signal to the end of the run that waits for it."""
-    for number in range(plan.warm_up_latencies):
-        _once(bed, number)
-    rounds, floors = list[list[float]](), list[list[float]]()
-    for _ in range(plan.signal_rounds):
-        floors.append(floor_of(bed.url, Floor.signal, plan.signal_runs, plan.warm_up_latencies))
-        rounds.append([_once(bed, number) for number in range(plan.signal_runs)])
+    rounds, floors = in_turn(
+        bed.url,
+        partial(_once, bed),
+        Floor.signal,
+        plan.signal_rounds,
+        plan.signal_runs,
+        plan.warm_up_latencies,
+    )
     p50 = median_of("p50_ms", [percentile(taken, 50) for taken in rounds], BARS["signal.p50_ms"])
     least = median_of("floor_p50_ms", [percentile(taken, 50) for taken in floors])
     say(f"signal: p50 {p50.value:.2f} ms; of the floor {least.value:.2f} ms")
