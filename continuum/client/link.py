@@ -28,7 +28,7 @@ from continuum.errors import ConfigurationError, ContinuumError, JournalError, S
 from continuum.ports.catalog import Ending
 from continuum.postgres import Listener, PostgresStore, check, migrate, open_store
 from continuum.postgres.catalog import PostgresCatalog
-from continuum.postgres.notices import ended_numbers, ending_of
+from continuum.postgres.notices import ending_of, ends_of
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ class EndListener:
             payloads = self._listener.payloads()
         self._told = {}
         for payload in payloads:
-            self._told.update(ended_numbers(payload))
+            self._told.update(ends_of(payload))
         return self._told
 
     def look(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Ending]:

@@ -23,7 +23,7 @@ from continuum.ports.mailbox import Notice
 _DONE, _END = b"done:", b"end:"
 _IDS_MAX = 200  # of 33 bytes each; a payload has less than 8000
 _OUTCOMES: dict[bytes, RunState] = {b"completed": "completed", b"failed": "failed", b"cancelled": "cancelled"}
-OUTCOME_BYTES_MAX = 2_000  # of which everybody who listens reads the third part more
+OUTCOME_BYTES_MAX = 2_000  # a third more in base64; all sessions that listen pass over it
 
 
 def channel_of(schema: str, name: str) -> str:
@@ -34,9 +34,7 @@ def channel_of(schema: str, name: str) -> str:
 def ended_payloads(run_ids: Sequence[UUID]) -> list[str]:
     """Return the payloads that say that these runs ended."""
     ids = [run_id.hex for run_id in run_ids]
-    return [
-        _DONE.decode() + ",".join(ids[start : start + _IDS_MAX]) for start in range(0, len(ids), _IDS_MAX)
-    ]
+    return ["done:" + ",".join(ids[start : start + _IDS_MAX]) for start in range(0, len(ids), _IDS_MAX)]
 
 
 def outcome_payload(run_id: UUID, state: RunState, outcome: bytes | None) -> str:
@@ -45,7 +43,7 @@ def outcome_payload(run_id: UUID, state: RunState, outcome: bytes | None) -> str
     if outcome is not None and len(outcome) > OUTCOME_BYTES_MAX:
         return ended_payloads([run_id])[0]
     text = "" if outcome is None else b2a_base64(outcome, newline=False).decode()
-    return f"{_END.decode()}{run_id.hex}:{state}:{text}"
+    return f"end:{run_id.hex}:{state}:{text}"
 
 
 def mail_payloads(woken: Sequence[Woken]) -> list[str]:
@@ -58,7 +56,7 @@ def tells_outcome(payload: bytes) -> bool:
     return payload.startswith(_END)
 
 
-def ended_numbers(payload: bytes) -> dict[int, bytes]:
+def ends_of(payload: bytes) -> dict[int, bytes]:
     """Return the ids of the runs that ended by a payload, as numbers (``UUID.int``), each with what `ending_of` reads;
     nothing for one that is not ours."""
     try:

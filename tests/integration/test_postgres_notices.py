@@ -18,7 +18,7 @@ from continuum.ports.dispatch import Death, Told, Woken
 from continuum.ports.journal import Lease, Release, RunCommit
 from continuum.ports.mailbox import Notice
 from continuum.postgres import Listener, PostgresStore, migrate, open_store
-from continuum.postgres.notices import ended_numbers, parse
+from continuum.postgres.notices import ends_of, parse
 
 OWNER, ELSEWHERE = "node/default/engine-1/boot-1", "elsewhere/default/engine-1/boot-1"
 LIMIT_S = 30.0
@@ -52,7 +52,7 @@ def heard(listener: Listener, count: int) -> list[Notice]:
 
 def said(payload: bytes) -> list[Notice]:
     """What a payload says to nodes, but of new owners, or to clients."""
-    ended = [Notice("done", UUID(int=number)) for number in ended_numbers(payload)]
+    ended = [Notice("done", UUID(int=number)) for number in ends_of(payload)]
     return ended or [notice for notice in parse(payload) if notice.kind != "owner"]
 
 

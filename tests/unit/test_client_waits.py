@@ -11,7 +11,7 @@ from continuum.client.waits import Wait, Waits
 from continuum.errors import ContinuumError, RunNotFoundError
 from continuum.model.run import RunState
 from continuum.ports.catalog import Ending
-from continuum.postgres.notices import ended_numbers, ended_payloads
+from continuum.postgres.notices import ended_payloads, ends_of
 
 FIRST, SECOND, OTHER = (UUID(int=number) for number in (1, 2, 2**127))
 
@@ -89,6 +89,6 @@ def test_a_future_that_was_cancelled_is_left_alone() -> None:
 def test_any_ids_come_back_as_numbers_and_other_payloads_have_none() -> None:
     ids = [FIRST, OTHER, *(UUID(int=number) for number in range(1000, 1500))]
     payloads = [payload.encode() for payload in ended_payloads(ids)]
-    assert [number for payload in payloads for number in ended_numbers(payload)] == [id.int for id in ids]
+    assert [number for payload in payloads for number in ends_of(payload)] == [id.int for id in ids]
     for payload in ("", "due", "done", "done:", "done:x", "done:\xff", f"mail:{FIRST.hex}:owner"):
-        assert ended_numbers(payload.encode()) == {}
+        assert ends_of(payload.encode()) == {}
