@@ -116,11 +116,7 @@ class PostgresCatalog:
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
         found, continued = dict[UUID, Ending](), list[UUID]()
-        if len(run_ids) == 1:
-            rows = self._session.rows("ending", {"run": run_ids[0]})
-        else:
-            rows = self._session.rows("endings", {"runs": uuids(run_ids)})
-        for run_id, state, result, error, goes_on in rows:
+        for run_id, state, result, error, goes_on in self._session.rows("endings", {"runs": uuids(run_ids)}):
             if goes_on:
                 continued.append(run_id)
             else:

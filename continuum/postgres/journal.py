@@ -1,7 +1,7 @@
 """The engine's side of the journal, on PostgreSQL (see ``ports/journal.py``).
 
 A batch with a step that concerns other runs goes through ``family_commit``. Of the others, a small step that is alone
-goes through ``commit_one``, or ``end_one`` and ``clear_one`` if it is the last; a batch of nothing but events of runs
+goes through ``commit_one``, or ``end_one`` if it is the last; a batch of nothing but events of runs
 without a parent through ``commit_events``; one that touches timers, signals or tasks, or runs on several levels of a
 family, through ``commit``, which locks first and has more arms. When runs end in a batch, ``clear_ended`` follows in
 the same transaction and round trip.

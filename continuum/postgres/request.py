@@ -77,8 +77,11 @@ def _one_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID
         outcome = step.result if step.state == "completed" else step.error
         notice = outcome_payload(step.run_id, step.state, outcome) if announce else ""
         parameters |= {"result": step.result, "error": step.error, "notice": notice}
-        clear = "clear_bare" if step.is_bare else "clear_one"
-        work = [("end_one", parameters), (clear, {"run": step.run_id})]
+        bare: Step = ("clear_bare", {"run": step.run_id})
+        work = [
+            ("end_one", parameters),
+            bare if step.is_bare else ("clear_ended", {"runs": uuids([step.run_id])}),
+        ]
     return Request(work, lambda answers: Written(steps, {row[0] for row in answers[0]}))
 
 

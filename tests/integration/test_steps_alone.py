@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from continuum.model.run import RunState
 from continuum.ports.journal import Lease, RunCommit
 from continuum.ports.offload import CommitWork
 from continuum.postgres import Listener, PostgresStore, migrate, open_poster, open_store, request
-from continuum.postgres.notices import ended_numbers
+from continuum.postgres.notices import ends_of
 from tests.integration.conformance.scene import (
     ENDED,
     OTHER,
@@ -251,6 +252,19 @@ def test_the_end_of_a_run_alone_takes_its_childrens_ends_out_of_the_mail(
     assert not rows_of(store, child)["runs"][0]["end_awaited"]
 
 
+def test_the_end_of_a_bare_run_takes_its_unread_signals_and_a_refused_end_does_not(
+    store: PostgresStore, scene: Scene, commit: Commit
+) -> None:
+    lease = scene.leased()
+    scene.catalog.signal(lease.run_id, "unread", b"", "once")
+    end = msgspec.structs.replace(Written(state="completed").of(lease), is_bare=True)
+    assert commit(msgspec.structs.replace(end, token=lease.token - 1), False) == set()
+    assert [row["name"] for row in rows_of(store, lease)["signals"]] == ["unread"]
+    assert commit(end, False) == {lease.run_id}
+    left = rows_of(store, lease)
+    assert [table for table in TABLES if left[table]] == ["runs", "events"]
+
+
 def heard(listener: Listener, last: UUID) -> list[UUID]:
     """The runs that are said to have ended, up to ``last``."""
     runs: list[UUID] = []
@@ -259,7 +273,7 @@ def heard(listener: Listener, last: UUID) -> list[UUID]:
         assert time.monotonic() < deadline, f"only {runs} ended"
         select.select([listener], [], [], 0.1)
         for payload in listener.payloads():
-            runs += [UUID(int=number) for number in ended_numbers(payload)]
+            runs += [UUID(int=number) for number in ends_of(payload)]
     return runs
 
 
@@ -281,7 +295,7 @@ def test_a_step_that_is_alone_needs_no_statement_of_a_batch(store: PostgresStore
         if (asked := request.commit_request([made], True)) is not None
     }
     assert names[1, "running"] == names[0, "suspended"] == names[2, "running"] == ["commit_one"]
-    assert names[1, "completed"] == names[0, "completed"] == names[1, "failed"] == ["end_one", "clear_one"]
+    assert names[1, "completed"] == names[0, "completed"] == names[1, "failed"] == ["end_one", "clear_ended"]
     assert names[3, "completed"] == ["commit_events", "clear_ended", "notify_ended"], (
         "more than there is room for"
     )

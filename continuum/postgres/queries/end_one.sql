@@ -1,5 +1,5 @@
 -- Write the last step of one run, with two events at most, and tell waiting clients unless the notice is empty; say whether it is fenced off and left out. Locks: the run; the notification queue, at commit. Index: primary keys.
--- See commit_one.sql. `clear_one` follows in the same transaction, and removes what the step set besides, too.
+-- See commit_one.sql. `clear_bare` or `clear_ended` follows in the same transaction, and removes what the step set besides, too.
 -- What is asked of `live` in the end sends the notice as well; it is null only if the run was not written. The notice may
 -- say what the run returned, so it goes to a channel whose name is a secret (migration 0012).
 with live as (
