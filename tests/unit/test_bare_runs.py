@@ -11,7 +11,7 @@ from continuum.model import payload
 from continuum.ports.offload import CommitWork, MailWork
 from continuum.runtime.limits import EngineLimits
 from continuum.wire.messages import TimersFired, Wake, WorkerReady
-from tests.unit.test_engine import RUN, House, chain, naps
+from tests.unit.engine_house import RUN, House, chain, naps
 from tests.unit.test_engine_family import parent
 
 

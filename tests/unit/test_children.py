@@ -21,7 +21,7 @@ from continuum.model import payload
 from continuum.model.events import ChildStarted, EventRow, Failure, from_row
 from continuum.model.ids import child_run_id
 from continuum.model.run import RunState
-from tests.unit.test_machine import BEGAN, RUN, SECOND, Driver
+from tests.unit.machine_driver import BEGAN, RUN, SECOND, Driver
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from continuum.core.effects import now, sleep, start_child, wait_signal
 from continuum.core.failure import decode_failure
 from continuum.errors import ActivityError
 from continuum.model.events import Failure
+from tests.unit.machine_driver import BEGAN, SECOND
 from tests.unit.test_children import Parent, item
-from tests.unit.test_machine import BEGAN, SECOND
 
 AT = BEGAN + 50 * SECOND
 

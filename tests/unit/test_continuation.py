@@ -16,7 +16,7 @@ from continuum.errors import ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import RunContinuedAsNew, from_row
 from continuum.model.ids import successor_run_id
-from tests.unit.test_machine import RUN, Driver
+from tests.unit.machine_driver import RUN, Driver
 
 after: list[str] = []
 

@@ -14,7 +14,7 @@ from continuum.runtime.commits import GROUPS_MAX
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.outgoing import ANNOUNCE_S, ROOM_S
 from continuum.wire.messages import EngineReady, TimersFired
-from tests.unit.test_engine import House, chain, naps
+from tests.unit.engine_house import House, chain, naps
 
 GROUP = 50
 CROWD = 6 * GROUP

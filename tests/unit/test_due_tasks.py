@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.unit.test_dispatcher import Scene, executed, finish
+from tests.unit.dispatcher_scene import Scene, executed, finish
 
 
 @pytest.mark.rule("A12")

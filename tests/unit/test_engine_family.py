@@ -21,7 +21,7 @@ from continuum.ports.offload import Desk, Lane
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import identity_of
 from continuum.wire.messages import Assign, Finished, Look, TimersFired, Wake
-from tests.unit.test_engine import RUN, House
+from tests.unit.engine_house import RUN, House
 
 CHILD = child_run_id(RUN, 1, None)
 

@@ -9,7 +9,7 @@ from continuum.core.failure import decode_failure
 from continuum.model import payload
 from continuum.model.events import CompensationFailed, Failure, from_row
 from continuum.wire.messages import Execute, Recover, Recovered
-from tests.unit.test_engine import RUN, House
+from tests.unit.engine_house import RUN, House
 
 
 @activity(name="engine.book")

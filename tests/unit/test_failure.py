@@ -12,8 +12,8 @@ from continuum.core.definitions import activity, workflow
 from continuum.core.effects import Signal, side_effect
 from continuum.core.failure import decode_failure, encode_failure, failure_of
 from continuum.errors import ActivityError
-from tests.unit.test_engine import House
-from tests.unit.test_machine import Driver
+from tests.unit.engine_house import House
+from tests.unit.machine_driver import Driver
 
 
 class _CauseRaisesError(Exception):

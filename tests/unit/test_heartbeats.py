@@ -18,8 +18,8 @@ from continuum.model.events import ActivityRetried, Failure, from_row
 from continuum.model.retry import Retry
 from continuum.runtime.worker import BEATS_S
 from continuum.wire.messages import Execute, Finished, Heartbeat, Recover
-from tests.unit.test_engine import RUN, House
-from tests.unit.test_executor import Bench, bench
+from tests.unit.engine_house import RUN, House
+from tests.unit.executor_bench import Bench, bench
 from tests.unit.test_worker import Scene, scene, successor
 
 __all__ = ["bench", "scene"]  # fixtures

@@ -15,7 +15,7 @@ from continuum.model.run import RunSeed
 from continuum.ports.journal import KeptResult, ResultKey, RunCommit, TaskOutcome
 from continuum.ports.offload import Lane
 from continuum.wire.messages import Execute, Settled, Wake
-from tests.unit.test_engine import House
+from tests.unit.engine_house import House
 
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 

@@ -6,7 +6,7 @@ import pytest
 
 from continuum import activity, workflow
 from continuum.runtime.ownership import TTL_S
-from tests.unit.test_engine import OWNER, RUN, House
+from tests.unit.engine_house import OWNER, RUN, House
 
 
 @activity(name="long.work")

@@ -19,8 +19,8 @@ from continuum.wire.messages import (
     Route,
     Settled,
 )
+from tests.unit.dispatcher_scene import Scene, executed, finish
 from tests.unit.stage import INSTANCE, Extra
-from tests.unit.test_dispatcher import Scene, executed, finish
 
 ELSEWHERE = str(Owner("elsewhere", INSTANCE, "engine-1", "b-1"))
 

@@ -20,9 +20,9 @@ from continuum.runtime.engine import Engine
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.quarantine import LONE_ENGINE, OPENED_S
 from continuum.wire.messages import Assign, EngineReady, WorkerReady
+from tests.unit.dispatcher_scene import assigned
+from tests.unit.engine_house import Desks
 from tests.unit.stage import Extra, Stage, run_id
-from tests.unit.test_dispatcher import assigned
-from tests.unit.test_engine import Desks
 
 DEATHS_MAX = 3
 RUN = UUID(int=77)

@@ -1,178 +1,52 @@
-"""Decoded values become what the annotations of their receiver say, or are refused by their place."""
+"""Decoded values become what an annotation says, or are refused by their place."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
-import enum
 import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import (
-    Annotated,
-    Any,
-    Generic,
-    Literal,
-    NamedTuple,
-    NewType,
-    NotRequired,
-    Self,
-    TypedDict,
-    TypeVar,
-)
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import msgspec
-import pydantic
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from continuum.errors import PayloadError
 from continuum.model.payload import decode, encode
-from continuum.model.restore import identity, restorer, signature_restorers
-
-T = TypeVar("T")
-B = TypeVar("B", bound=int)
-C = TypeVar("C", int, str)
-UserId = NewType("UserId", str)
-
-
-class Color(enum.Enum):
-    RED = "red"
-    BLUE = "blue"
-    PAIR = (1, 2)
-
-
-class Access(enum.Flag):
-    READ = 1
-    WRITE = 2
-
-
-class Sku(str):
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> Self:
-        if not text:
-            raise ValueError("empty")
-        return super().__new__(cls, text)
-
-
-@dataclass(frozen=True)
-class Line:
-    sku: str
-    price: Decimal
-    color: Color = Color.RED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    id: UUID
-    lines: list[Line] = field(default_factory=list)
-    parent: Order | None = None
-    placed: datetime | None = None
-
-
-@dataclass
-class Total:
-    parts: list[float]
-    scale: InitVar[float] = 1.0
-    sum: float = field(init=False)
-
-    def __post_init__(self, scale: float) -> None:
-        self.sum = sum(self.parts) * scale
-
-
-@dataclass
-class Secret:
-    name: str
-    key: InitVar[str]
-    digest: str = field(init=False)
-    tries: int = 0
-
-    def __post_init__(self, key: str) -> None:
-        self.digest = key[::-1]
-
-
-@dataclass
-class Checked:
-    count: int
-
-    def __post_init__(self) -> None:
-        if self.count < 0:
-            raise ValueError("count is negative")
-
-
-@dataclass
-class Dated:
-    date: date | None = None
-    other: date | None = None  # type: ignore[valid-type]
-
-
-@dataclass
-class Box(Generic[T]):
-    inner: T
-    more: list[T] = field(default_factory=list)
-    next: Box[T] | None = None
-
-
-@dataclass
-class Ints(Box[int]):
-    pass
-
-
-@dataclass
-class Twin:
-    own: Self | None = None
-
-
-@dataclass
-class Cat:
-    name: str
-    lives: int = 9
-
-
-@dataclass
-class Dog:
-    name: str
-
-
-class Reading(msgspec.Struct, kw_only=True, rename="camel"):
-    sensor_id: str
-    at: date
-    values: list[float] = msgspec.field(default_factory=list)
-
-
-class Left(msgspec.Struct, tag=True):
-    x: int
-
-
-class Right(msgspec.Struct, tag=True):
-    x: int
-
-
-class Point(NamedTuple):
-    x: int
-    y: float = 0.0
-
-
-class Movie(TypedDict):
-    title: str
-    year: NotRequired[int]
-
-
-class Customer(pydantic.BaseModel):
-    name: str = pydantic.Field(alias="customerName")
-    born: date
-    friends: list[Customer] = []
-
-
-class Open(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="allow")
-    a: int
+from continuum.model.restore import identity, restorer
+from tests.unit.restore_types import (
+    Access,
+    B,
+    Box,
+    C,
+    Cat,
+    Checked,
+    Color,
+    Customer,
+    Dated,
+    Dog,
+    Ints,
+    Left,
+    Line,
+    Movie,
+    Open,
+    Order,
+    Point,
+    Reading,
+    Right,
+    Secret,
+    Sku,
+    T,
+    Total,
+    Twin,
+    UserId,
+)
 
 
 def there_and_back(annotation: Any, value: object) -> object:
@@ -459,128 +333,6 @@ def test_a_type_alias_may_refer_to_itself() -> None:
     assert restorer(names["Pair"][Color])(["red", "blue"]) == (Color.RED, Color.BLUE)
     with pytest.raises(PayloadError):
         restorer(names["Json"])([1, ["a"]])
-
-
-# Signatures.
-
-
-async def checkout(order: Order, /, cents: int, *rest: Color, note: str = "", **more: Line) -> list[Line]:
-    raise NotImplementedError
-
-
-def test_arguments_are_restored_by_their_parameters() -> None:
-    order = {"id": UUID(int=1)}
-    line = {"sku": "a", "price": Decimal(1)}
-    args, kwargs = signature_restorers(checkout).restore_arguments(
-        [order, 5, "red", "blue"], {"note": "n", "extra": line}
-    )
-    assert args == (Order(id=UUID(int=1)), 5, Color.RED, Color.BLUE)
-    assert kwargs == {"note": "n", "extra": Line("a", Decimal(1))}
-
-
-def test_plain_arguments_pass_as_they_are() -> None:
-    def fn(a: int, b: str = "", c: float = 0.0) -> None: ...
-
-    restore = signature_restorers(fn).restore_arguments
-    assert restore([1], {}) == ((1,), {})
-    assert restore([1, "b"], {}) == ((1, "b"), {})
-    assert repr(restore([1, "b", 2], {"c": 1})) == "((1, 'b', 2.0), {'c': 1.0})"
-    assert restore([], {}) == ((), {})
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs", "path", "text"),
-    [
-        (
-            [{"id": UUID(int=1), "lines": [{"sku": 1, "price": Decimal(1)}]}],
-            {},
-            "args[0].lines[0].sku",
-            "expected str",
-        ),
-        ([{"id": UUID(int=1)}, "5"], {}, "args[1]", "expected int, got str '5'"),
-        ([{"id": UUID(int=1)}, 5, "green"], {}, "args[2]", "expected Color"),
-        ([{"id": UUID(int=1)}, 5], {"note": 1}, "kwargs['note']", "expected str, got int 1"),
-        ([{"id": UUID(int=1)}, 5], {"extra": 1}, "kwargs['extra']", "expected Line, got int 1"),
-    ],
-)
-def test_an_argument_that_does_not_fit_is_refused_with_its_path(
-    args: list[object], kwargs: dict[str, object], path: str, text: str
-) -> None:
-    with pytest.raises(PayloadError) as caught:
-        signature_restorers(checkout).restore_arguments(args, kwargs)
-    assert caught.value.path == path
-    assert text in str(caught.value)
-
-
-def test_a_result_is_restored_by_the_return_annotation() -> None:
-    restore = signature_restorers(checkout).restore_result
-    assert restore([{"sku": "a", "price": Decimal(1)}]) == [Line("a", Decimal(1))]
-    with pytest.raises(PayloadError) as caught:
-        restore([{"sku": "a", "price": 1}])
-    assert caught.value.path == "result[0].price"
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs", "text"),
-    [
-        ([], {}, "missing a required"),
-        ([1], {}, "missing a required argument: 'cents'"),
-        ([1, 2], {"cents": 3}, "multiple values for argument 'cents'"),
-        ([], {"order": 1, "cents": 2}, "order"),
-    ],
-)
-def test_arguments_that_do_not_fit_the_signature_are_a_type_error(
-    args: list[object], kwargs: dict[str, object], text: str
-) -> None:
-    with pytest.raises(TypeError, match=r"^checkout\(\) .*; its signature is checkout\(order") as caught:
-        signature_restorers(checkout).bind(args, kwargs)
-    assert text in str(caught.value)
-
-
-def test_arguments_that_fit_the_signature_bind() -> None:
-    def fn(a: int, b: str = "", *, c: int = 0) -> None: ...
-
-    bind = signature_restorers(fn).bind
-    bind([1], {})
-    bind([1, "b"], {"c": 1})
-    bind([], {"a": 1})
-    for args in ([], [1, "b", 3]):
-        with pytest.raises(TypeError):
-            bind(args, {})
-
-
-def test_names_are_looked_up_when_the_first_value_is_restored() -> None:
-    def later(value: LaterDefined) -> None: ...  # type: ignore[name-defined]  # noqa: F821
-
-    restorers = signature_restorers(later)
-    globals()["LaterDefined"] = Line
-    try:
-        args, _ = restorers.restore_arguments([{"sku": "a", "price": Decimal(1)}], {})
-    finally:
-        del globals()["LaterDefined"]
-    assert args == (Line("a", Decimal(1)),)
-
-
-def test_a_name_that_cannot_be_resolved_costs_only_its_own_parameter() -> None:
-    def fn(a: Nowhere, b: Line, c: Nowhere | None = None) -> Nowhere: ...  # type: ignore[name-defined]  # noqa: F821
-
-    restorers = signature_restorers(fn)
-    args, _ = restorers.restore_arguments([{"x": 1}, {"sku": "a", "price": Decimal(1)}, 5], {})
-    assert args == ({"x": 1}, Line("a", Decimal(1)), 5)
-    assert restorers.restore_result({"x": 1}) == {"x": 1}
-
-
-def test_a_local_class_that_the_function_uses_is_resolved() -> None:
-    @dataclass
-    class Node:
-        name: str
-        child: Node | None = None
-
-    def fn(node: Node) -> Node:
-        return Node("copy of " + node.name)
-
-    args, _ = signature_restorers(fn).restore_arguments([{"name": "a", "child": {"name": "b"}}], {})
-    assert args == (Node("a", Node("b")),)
 
 
 def test_pydantic_is_not_imported_for_those_who_do_not_use_it() -> None:

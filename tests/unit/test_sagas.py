@@ -13,7 +13,7 @@ from continuum.core.call import Call
 from continuum.errors import ContinuumError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import CompensationFailed, CompensationScheduled, Failure, from_row
-from tests.unit.test_machine import BEGAN, SECOND, Driver
+from tests.unit.machine_driver import BEGAN, SECOND, Driver
 
 GONE = Failure("OSError", "gone")
 

@@ -12,7 +12,7 @@ from continuum.testing import SyncRun, run_sync, start_sync
 from examples.shop import flows, ledger
 from examples.shop.flows import Order, Receipt, approved, charge, checkout
 from examples.shop.subscriptions import PERIODS_A_RUN, Subscription, cancel, subscription
-from tests.unit.test_machine import Driver
+from tests.unit.machine_driver import Driver
 
 ORDER = Order("o1", 4200)
 

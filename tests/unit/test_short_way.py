@@ -20,7 +20,7 @@ from continuum.errors import JournalError, PayloadError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import EVENT_TYPES, ActivityCompleted, ActivityScheduled, EventRow, to_row
 from continuum.model.retry import Retry
-from tests.unit.test_machine import Driver, double
+from tests.unit.machine_driver import Driver, double
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def test_a_call_that_is_awaited_later_than_it_is_made_matches_what_is_recorded_t
 def test_a_call_whose_place_was_not_noted_can_still_be_journaled(target: Workflow[..., Any]) -> None:
     run = Driver(target, history=pairs((double.name, 1, 2)))
     (event,) = run.steps[-1].events
-    assert run.types[-1] == "activity_scheduled" and b"unit/test_" in event.payload
+    assert run.types[-1] == "activity_scheduled" and b"unit/" in event.payload
 
 
 @workflow(name="short.drops")

@@ -19,9 +19,9 @@ from continuum.ports.journal import Snapshot
 from continuum.runtime.engine import Engine
 from continuum.runtime.limits import EngineLimits
 from continuum.wire.messages import Assign, Wake
+from tests.unit.engine_house import RUN, Desks, House, naps, step, waits
+from tests.unit.machine_driver import Driver, chain, double, gathered
 from tests.unit.stage import BOOT, INSTANCE, NODE
-from tests.unit.test_engine import RUN, Desks, House, naps, step, waits
-from tests.unit.test_machine import Driver, chain, double, gathered
 
 # As the release before wrote it: another shape, not only another number.
 FORMAT_2 = msgspec.msgpack.encode((2, [(1, 8, msgspec.msgpack.encode([1.0, None, ""]), 0.0)]))

@@ -11,7 +11,7 @@ from continuum.core.effects import wait_signal
 from continuum.model import payload
 from continuum.runtime.worker import outcome_of
 from continuum.wire.messages import Abandon, Disowned, Finished, Settled, Wake
-from tests.unit.test_engine import OWNER, RUN, House, chain
+from tests.unit.engine_house import OWNER, RUN, House, chain
 
 
 @pytest.fixture

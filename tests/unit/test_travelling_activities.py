@@ -8,7 +8,7 @@ from continuum.model import payload
 from continuum.model.events import ActivityScheduled, to_row
 from continuum.ports.journal import KeptResult, Lease, ResultKey, RunCommit, TaskRow
 from continuum.wire.messages import Finished, Heartbeat
-from tests.unit.test_dispatcher import Scene, executed
+from tests.unit.dispatcher_scene import Scene, executed
 
 NAME = ResultKey("a", "order-1")
 

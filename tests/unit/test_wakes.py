@@ -16,7 +16,7 @@ from continuum.runtime.limits import EngineLimits
 from continuum.runtime.outgoing import AGAIN_S
 from continuum.runtime.releasing import EVICT_S
 from continuum.wire.messages import Assign, TimersFired, TimersSet, Wake
-from tests.unit.test_engine import OWNER, RUN, House, chain
+from tests.unit.engine_house import OWNER, RUN, House, chain
 from tests.unit.test_engine_family import ask_to_clean_up, parent
 
 CHILD = child_run_id(RUN, 1, None)
