@@ -33,6 +33,20 @@ tuples = {name: tuple(settings.pop(name)) for name in ("modules", "queues", "joi
 print("calling run_node", file=sys.stderr, flush=True)
 sys.exit(run_node(NodeConfig(**settings, **tuples)))
 """
+EMBEDDING = """
+import json, sys
+from continuum.node import Node
+settings = json.loads(sys.argv[1])
+with Node(*settings.pop("modules"), **settings) as node:
+    node.wait_ready(60)
+    print(json.dumps([process.pid for process in node.processes()]), flush=True)
+    sys.stdin.read()
+"""
+
+
+def config_of(database_url: str, instance: str, **settings: object) -> NodeConfig:
+    values = {"modules": (FLOWS,), "workers": 1, "name": "n1", "drain_s": 5.0, **settings}
+    return NodeConfig(database=database_url, instance=instance, **values)  # type: ignore[arg-type]
 
 
 class ForegroundNode:
@@ -99,6 +113,19 @@ def foreground_node(
     finally:
         node.process.kill()
         node.process.wait()
+
+
+def embedding_program(folder: Path, **settings: object) -> subprocess.Popen[str]:
+    """A program with a node in it. It prints the node's processes and ends with its standard input."""
+    return subprocess.Popen(
+        [sys.executable, "-c", EMBEDDING, json.dumps(settings)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def wait_until(condition: Callable[[], object], what: str, detail: Callable[[], object] = str) -> None:

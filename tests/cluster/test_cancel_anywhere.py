@@ -13,7 +13,6 @@ import pytest
 
 from continuum import Client, RunCancelledError, RunHandle, RunTerminalError
 from continuum.node import Node
-from continuum.postgres import migrate
 from tests.cluster.cancel_flows import answering, working
 from tests.cluster.nodes import LIMIT_S, alive, wait_until
 
@@ -24,22 +23,10 @@ WHY = "no stock"
 
 
 @pytest.fixture
-def instance(database_url: str, fresh_schema: str) -> str:
-    migrate(database_url, fresh_schema)
-    return fresh_schema.removeprefix("continuum_")
-
-
-@pytest.fixture
 def node(database_url: str, instance: str) -> Iterator[Node]:
     with Node(FLOWS, database=database_url, instance=instance, drain_s=2.0, workers=1) as node:
         node.wait_ready(LIMIT_S)
         yield node
-
-
-@pytest.fixture
-def client(database_url: str, instance: str) -> Iterator[Client]:
-    with Client(database_url, instance=instance) as client:
-        yield client
 
 
 def engine_of(node: Node) -> int:

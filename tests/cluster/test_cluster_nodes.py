@@ -18,7 +18,6 @@ from psycopg import sql
 from continuum import Client
 from continuum.config import KEY_VARIABLE
 from continuum.node import Node, NodeConfig
-from continuum.postgres import migrate
 from continuum.wire.curve import ClusterKey, generate_key
 from tests.cluster.node_flows import chain, family, hangs_until_told, stuck, wait_then_chain
 from tests.cluster.nodes import (
@@ -35,23 +34,11 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture
-def instance(database_url: str, fresh_schema: str) -> str:
-    migrate(database_url, fresh_schema)
-    return fresh_schema.removeprefix("continuum_")
-
-
-@pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> str:
     """A cluster key that this program and the nodes below it have."""
     text = generate_key()
     monkeypatch.setenv(KEY_VARIABLE, text)
     return text
-
-
-@pytest.fixture
-def client(database_url: str, instance: str) -> Iterator[Client]:
-    with Client(database_url, instance=instance) as client:
-        yield client
 
 
 @contextmanager

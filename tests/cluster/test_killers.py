@@ -10,7 +10,6 @@ import pytest
 from continuum import Client
 from continuum.node import Node
 from continuum.node.watchdog import LIMIT
-from continuum.postgres import migrate
 from continuum.runtime.quarantine import DEATHS, LONE_ENGINE
 from tests.cluster.harm import ARMED
 from tests.cluster.killer_flows import killer, neighbour
@@ -33,22 +32,10 @@ def armed(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def instance(database_url: str, fresh_schema: str) -> str:
-    migrate(database_url, fresh_schema)
-    return fresh_schema.removeprefix("continuum_")
-
-
-@pytest.fixture
 def node(armed: Path, database_url: str, instance: str) -> Iterator[Node]:
     with Node(FLOWS, database=database_url, instance=instance, drain_s=5.0, workers=1) as node:
         node.wait_ready(LIMIT_S)
         yield node
-
-
-@pytest.fixture
-def client(database_url: str, instance: str) -> Iterator[Client]:
-    with Client(database_url, instance=instance) as client:
-        yield client
 
 
 def engines(node: Node) -> set[int]:

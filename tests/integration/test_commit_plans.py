@@ -14,18 +14,10 @@ import pytest
 from continuum.model.events import EventRow
 from continuum.model.run import RunSeed
 from continuum.ports.journal import Lease, RunCommit
-from continuum.postgres import PostgresStore, migrate, open_store, session
+from continuum.postgres import PostgresStore, session
 from continuum.postgres.session import statement
 
 Node = dict[str, Any]
-
-
-@pytest.fixture
-def store(database_url: str, fresh_schema: str) -> Iterator[PostgresStore]:
-    migrate(database_url, fresh_schema)
-    store = open_store(database_url, fresh_schema)
-    yield store
-    store.close()
 
 
 def plan_of(connection: psycopg.Connection[Any], name: str) -> Node:

@@ -17,19 +17,11 @@ from continuum.model.run import RunSeed
 from continuum.ports.dispatch import Death, Told, Woken
 from continuum.ports.journal import Lease, Release, RunCommit
 from continuum.ports.mailbox import Notice
-from continuum.postgres import Listener, PostgresStore, migrate, open_store
+from continuum.postgres import Listener, PostgresStore
 from continuum.postgres.notices import ends_of, parse
 
 OWNER, ELSEWHERE = "node/default/engine-1/boot-1", "elsewhere/default/engine-1/boot-1"
 LIMIT_S = 30.0
-
-
-@pytest.fixture
-def store(database_url: str, fresh_schema: str) -> Iterator[PostgresStore]:
-    migrate(database_url, fresh_schema)
-    store = open_store(database_url, fresh_schema)
-    yield store
-    store.close()
 
 
 @pytest.fixture

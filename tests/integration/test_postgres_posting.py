@@ -14,7 +14,7 @@ from continuum.errors import JournalError
 from continuum.model.events import SideEffect, to_row
 from continuum.ports.journal import Lease, RunCommit, TaskRow
 from continuum.ports.offload import CommitWork, MailWork, Work
-from continuum.postgres import PostgresStore, migrate, open_poster, open_store, session
+from continuum.postgres import PostgresStore, open_poster, session
 from continuum.postgres import posting as module
 from continuum.postgres.posting import PostgresPoster
 from tests.integration.conformance.scene import Scene, step
@@ -22,18 +22,6 @@ from tests.integration.conformance.test_posted import ANSWER_S, answer
 from tests.integration.servers import wait_until
 
 MIB = 2**20
-
-
-@pytest.fixture
-def store(database_url: str, fresh_schema: str) -> Iterator[PostgresStore]:
-    migrate(database_url, fresh_schema)
-    with closing(open_store(database_url, fresh_schema)) as store:
-        yield store
-
-
-@pytest.fixture
-def scene(store: PostgresStore) -> Scene:
-    return Scene(store)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from psycopg import sql
 
 from continuum.errors import JournalError
 from continuum.model.run import RunSeed
-from continuum.postgres import PostgresStore, migrate, open_store
+from continuum.postgres import PostgresStore
 from continuum.postgres.arrays import texts
 from tests.integration.servers import wait_until
 
@@ -26,14 +26,6 @@ Other = psycopg.Connection[psycopg.rows.TupleRow]
 WAITING = (
     "select pid from pg_stat_activity where wait_event_type = 'Lock' and query like '%update continuum_runs%'"
 )
-
-
-@pytest.fixture
-def store(database_url: str, fresh_schema: str) -> Iterator[PostgresStore]:
-    migrate(database_url, fresh_schema)
-    store = open_store(database_url, fresh_schema)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from continuum.model.run import RunState
 from continuum.ports.journal import Lease, RunCommit
 from continuum.ports.offload import CommitWork
-from continuum.postgres import Listener, PostgresStore, migrate, open_poster, open_store, request
+from continuum.postgres import Listener, PostgresStore, open_poster, request
 from continuum.postgres.notices import ends_of
 from tests.integration.conformance.scene import (
     ENDED,
@@ -42,18 +42,6 @@ OF_A_RUN = {
     "lease_token",
 }  # what no two runs have in common
 Commit = Callable[[RunCommit, bool], set[UUID]]
-
-
-@pytest.fixture
-def store(database_url: str, fresh_schema: str) -> Iterator[PostgresStore]:
-    migrate(database_url, fresh_schema)
-    with closing(open_store(database_url, fresh_schema)) as store:
-        yield store
-
-
-@pytest.fixture
-def scene(store: PostgresStore) -> Scene:
-    return Scene(store)
 
 
 @pytest.fixture(params=["waiting", "posted"])

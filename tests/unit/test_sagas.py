@@ -1,4 +1,4 @@
-"""Sagas in the machine: what is undone, in which order, how often, and that a replay agrees (chapter G)."""
+"""Sagas in the machine: what is undone, in which order, how often, and what is refused (chapter G)."""
 
 from __future__ import annotations
 
@@ -8,89 +8,10 @@ from typing import Any
 
 import pytest
 
-from continuum import ActivityError, Retry, activity, call, compensate, compensate_all, saga, workflow
-from continuum.core.call import Call
-from continuum.errors import ContinuumError, ReplayDriftError
-from continuum.model import payload
+from continuum import ActivityError, call, compensate, compensate_all, saga, workflow
+from continuum.errors import ContinuumError
 from continuum.model.events import CompensationFailed, CompensationScheduled, Failure, from_row
-from tests.unit.machine_driver import BEGAN, SECOND, Driver
-
-GONE = Failure("OSError", "gone")
-
-
-@activity(name="saga.book")
-def book(what: str) -> str:
-    return f"{what}-1"
-
-
-@activity(
-    name="saga.cancel", retry=Retry(max_attempts=3), idempotency_key=lambda booking: f"cancel {booking}"
-)
-def cancel(booking: str) -> str:
-    return booking
-
-
-@workflow(name="saga.trip")
-async def trip(places: list[str], parallel: bool) -> str:
-    async with saga() as undo:
-        undo.parallel = parallel
-        for place in places:
-            undo.push(cancel(await book(place)))
-    return "booked"
-
-
-class Trip(Driver):
-    """A run whose activities answer as the test says: those whose argument is ``bad`` fail."""
-
-    def fail(self, seq: int, attempt: int = 1, failure: Failure = GONE) -> bool:
-        took = self.machine.fail(seq, attempt, failure, False, BEGAN + len(self.history) * SECOND)
-        self.take()
-        return took
-
-    def cancel(self) -> None:
-        """What cancels a task of the workflow from outside: a time-out, a group, a cancel with clean-up."""
-        self.machine._task.cancel()
-        self.machine._drain()
-        self.take()
-
-    @property
-    def under_way(self) -> list[tuple[str, object]]:
-        """Name and argument of each attempt that is under way, by seq."""
-        return [(p.dispatch.call.name, argument_of(p.dispatch.args)) for p in self.machine.attempts()]
-
-    @property
-    def undone(self) -> list[object]:
-        """The argument of every compensation that was scheduled, in order."""
-        bodies = [from_row(row) for row in self.history]
-        return [argument_of(body.args) for body in bodies if isinstance(body, CompensationScheduled)]
-
-    def last_seq(self) -> int:
-        return self.machine.attempts()[-1].dispatch.seq
-
-    def finish(self) -> None:
-        """Answer whatever is under way, the oldest first, until the run ends or waits for something else."""
-        while not self.machine.ended and (attempts := self.machine.attempts()):
-            dispatch = attempts[0].dispatch
-            argument = argument_of(dispatch.args)
-            if argument == "bad":
-                self.fail(dispatch.seq, dispatch.attempt)
-            else:
-                answer = f"{argument}-1" if dispatch.call.name == book.name else argument
-                self.complete(dispatch.seq, answer, dispatch.attempt)
-
-    def again_from(self, events: int) -> Trip:
-        return Trip(self.target, *self.args, history=self.history[:events])
-
-
-def argument_of(args: bytes) -> object:
-    positional: Any = payload.decode(args)
-    return positional[0][0]
-
-
-def finished(target: Any, *args: object) -> Trip:
-    run = Trip(target, *args)
-    run.finish()
-    return run
+from tests.unit.trips import Trip, book, cancel, finished, trip
 
 
 @pytest.mark.rule("G1", "G3", "G4", "R1")
@@ -155,76 +76,6 @@ def test_a_compensation_that_finally_fails_is_journaled_and_the_others_still_run
     assert run.undone == ["car-1", "inn-1"]
     assert run.failure.message == "gone", "the original error is what the workflow raises"
     assert run.replayed().history == run.history
-
-
-@pytest.mark.rule("G1")
-def test_an_attempt_of_a_compensation_that_failed_is_followed_by_the_next() -> None:
-    run = Trip(trip, ["inn", "bad"], False)
-    run.complete(1, "inn-1")
-    run.fail(3)
-    assert run.machine.retry(5, 1, GONE, 2.0)
-    run.take()
-    assert run.types[-1] == "activity_retried"
-    assert not run.complete(5, None, attempt=1), "attempt 1 is over"
-    again = run.again_from(len(run.history))
-    (attempt,) = again.machine.attempts()
-    assert (attempt.dispatch.seq, attempt.dispatch.attempt, attempt.dispatch.idempotency_key) == (
-        5,
-        2,
-        "cancel inn-1",
-    )
-    assert again.complete(5, None, attempt=2)
-    assert again.failure.message == "gone"
-
-
-@pytest.mark.rule("G1", "R5")
-@pytest.mark.parametrize("parallel", [False, True])
-def test_a_crash_anywhere_in_a_roll_back_undoes_nothing_twice(parallel: bool) -> None:
-    whole = finished(trip, ["inn", "car", "boat", "bad"], parallel)
-    for step_end in [sum(len(step.events) for step in whole.steps[:n]) for n in range(1, len(whole.steps))]:
-        resumed = whole.again_from(step_end)
-        resumed.finish()
-        assert sorted(map(str, resumed.undone)) == ["boat-1", "car-1", "inn-1"]
-        assert resumed.types == whole.types
-
-
-@pytest.mark.rule("G1", "A5")
-def test_a_replay_knows_whose_crew_may_have_begun_an_attempt_of_a_compensation() -> None:
-    run = Trip(trip, ["inn", "car", "bad"], True)
-    run.complete(1, "inn-1")
-    run.complete(3, "car-1")
-    run.machine.crew.text = "b:1"  # a worker has died
-    run.fail(5)
-    run.machine.crew.text = "b:2"
-    assert run.machine.retry(7, 1, GONE, 2.0)
-    run.take()
-    again = run.replayed()
-    assert again.machine.crew.text not in ("b:1", "b:2")
-    assert [(p.dispatch.seq, p.crew) for p in again.machine.attempts()] == [(7, "b:2"), (8, "b:1")]
-
-
-class GoesOnElsewhere(BaseException):
-    """Unwinds a workflow that has not failed."""
-
-
-@pytest.mark.parametrize("way_out", [GoesOnElsewhere, GeneratorExit])
-def test_what_unwinds_a_workflow_without_being_a_failure_undoes_nothing(way_out: type[BaseException]) -> None:
-    @workflow(name=f"saga.unwound-by-{way_out.__name__}")
-    async def unwound() -> None:
-        async with saga() as undo:
-            undo.push(cancel("inn-1"))
-            raise way_out
-
-    assert Trip(unwound).undone == []
-
-
-@pytest.mark.rule("L6")
-def test_a_run_that_is_dropped_in_a_saga_journals_no_compensation() -> None:
-    run = Trip(trip, ["inn", "car"], False)
-    run.complete(1, "inn-1")
-    run.machine.drop()
-    run.take()
-    assert run.undone == []
 
 
 @workflow(name="saga.options")
@@ -310,70 +161,6 @@ def test_sagas_nest_and_the_inner_one_is_undone_first() -> None:
     assert run.failure.type == "KeyError"
 
 
-@workflow(name="saga.limited")
-async def limited() -> str:
-    try:
-        async with asyncio.timeout(10), saga() as undo:
-            undo.push(cancel(await book("inn")))
-            undo.push(cancel(await book("car")))
-            await book("boat")
-    except TimeoutError:
-        return "late"
-    return "in time"
-
-
-@pytest.mark.rule("G1", "A15")
-def test_a_saga_that_is_cancelled_is_undone_too() -> None:
-    run = Trip(limited)
-    run.complete(2, "inn-1")
-    run.complete(4, "car-1")
-    run.fire(1)
-    assert run.under_way == [("saga.cancel", "car-1")]
-    run.finish()
-    assert run.undone == ["car-1", "inn-1"]
-    assert run.result == "late"
-    assert run.replayed().history == run.history
-
-
-@pytest.mark.rule("G1", "G3")
-@pytest.mark.parametrize("parallel", [False, True])
-def test_a_cancellation_while_compensations_run_lets_them_go_on(parallel: bool) -> None:
-    run = Trip(trip, ["inn", "car", "bad"], parallel)
-    run.complete(1, "inn-1")
-    run.complete(3, "car-1")
-    run.fail(5)
-    run.cancel()
-    run.cancel()
-    assert all(step.out.abandoned == [] for step in run.steps), "what undoes is not told to stop"
-    run.finish()
-    assert run.undone == ["car-1", "inn-1"]
-    assert run.failure.message == "gone"
-
-
-@pytest.mark.rule("G1")
-def test_a_time_out_of_compensate_all_comes_when_everything_is_undone() -> None:
-    @workflow(name="saga.hasty")
-    async def hasty() -> str:
-        await book("inn").options(compensate=cancel)
-        await book("car").options(compensate=cancel)
-        try:
-            async with asyncio.timeout(1):
-                await compensate_all()
-        except TimeoutError:
-            return "late"
-        return "in time"
-
-    run = Trip(hasty)
-    run.complete(1, "inn-1")
-    run.complete(3, "car-1")
-    assert run.fire(5)
-    assert run.steps[-1].out.abandoned == []
-    run.finish()
-    assert run.undone == ["car-1", "inn-1"]
-    assert run.result == "late"
-    assert run.replayed().history == run.history
-
-
 @pytest.mark.rule("G1")
 def test_branches_of_a_group_are_all_undone_when_one_fails() -> None:
     @workflow(name="saga.group")
@@ -389,29 +176,6 @@ def test_branches_of_a_group_are_all_undone_when_one_fails() -> None:
     assert run.undone == ["car-1", "inn-1"], "the boat was not awaited any more"
     assert run.failure.type == "ExceptionGroup"
     assert run.replayed().history == run.history
-
-
-@pytest.mark.rule("R3", "R2")
-def test_another_compensation_than_the_recorded_one_is_drift() -> None:
-    undo: list[Callable[[str], Call[Any]]] = [cancel]
-
-    @workflow(name="saga.changing")
-    async def changing() -> None:
-        async with saga() as scope:
-            if undo:
-                scope.push(undo[-1]("inn-1"))
-            raise ValueError("no")
-
-    run = finished(changing)
-    run.replayed()
-    undo.append(book)
-    with pytest.raises(
-        ReplayDriftError, match=r"compensation saga.cancel #1 \(.*\n.*compensation saga.book #1"
-    ):
-        run.replayed()
-    undo.clear()
-    with pytest.raises(ReplayDriftError, match="nothing: the workflow has ended"):
-        run.replayed()
 
 
 @pytest.mark.parametrize(
