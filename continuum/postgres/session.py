@@ -115,6 +115,7 @@ class Session:
         self._connection: psycopg.Connection[Row] | None = None
         self._prepared: Prepared | None = None
         self._depth = 0  # of transactions
+        self._skipped_on = 0  # the connection, counted from 1, on which tokens were skipped
         self._planned_at = -math.inf
 
     def rows(self, name: str, parameters: Parameters) -> list[Row]:
@@ -190,6 +191,10 @@ class Session:
         return self._connection
 
     @property
+    def in_transaction(self) -> bool:
+        return self._depth > 0
+
+    @property
     def connection(self) -> psycopg.Connection[Row] | None:
         """The connection of the next statement; None if that will open one."""
         return self._connection
@@ -204,6 +209,13 @@ class Session:
         """Return the number of the connection that the next statement uses, opened if need be."""
         with self.guarded("connect"):
             return self.connections
+
+    def skip_tokens(self) -> None:
+        """Call it before a statement that gives leases: see ``queries/skip_tokens.sql``."""
+        if self._connection is None or self._skipped_on != self.connections:
+            connection = self.connect()
+            self.rows("skip_tokens", {})
+            self._skipped_on = connection
 
     def renew(self) -> None:
         """Connect if there is no connection, or one that the server has ended: it has said so on the socket. So
