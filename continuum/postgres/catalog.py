@@ -42,11 +42,8 @@ class PostgresCatalog:
         return _inserted(seeds, rows)
 
     def _insert_one(self, seed: RunSeed) -> bool:
-        session = self._session
-        if not session.in_transaction:  # in one of the caller's it is not leased
-            session.skip_tokens()
         parameters = {**_seed(seed), "host": here(), "told": told_run(seed)}
-        return bool(session.shown_early("insert_one", parameters))
+        return bool(self._session.shown_early("insert_one", parameters))
 
     def insert_with(self, connection: psycopg.Connection[Any], seeds: Sequence[RunSeed]) -> list[Inserted]:
         """Insert runs by the caller's connection, in the caller's transaction if one is open, else in one of its own.

@@ -108,11 +108,11 @@ class PostgresDispatch:
         return retired
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
-        self._session.skip_tokens()
+        self._session.skip_numbers()
         return _claimed(self._session.rows("claim", {"owner": owner, "limit": limit}))
 
     def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
-        self._session.skip_tokens()
+        self._session.skip_numbers()
         rows = self._session.rows("claim_due", {"owner": owner, "limit": limit})
         return _claimed(sorted(rows, key=_since))
 
@@ -127,7 +127,7 @@ class PostgresDispatch:
         self._session.rows("blame", parameters)
 
     def claim_suspect(self, owner: str) -> list[ClaimedRun]:
-        self._session.skip_tokens()
+        self._session.skip_numbers()
         return _claimed(self._session.rows("claim_suspect", {"owner": owner}))
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:

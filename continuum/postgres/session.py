@@ -115,7 +115,7 @@ class Session:
         self._connection: psycopg.Connection[Row] | None = None
         self._prepared: Prepared | None = None
         self._depth = 0  # of transactions
-        self._skipped_on = 0  # the connection, counted from 1, on which tokens were skipped
+        self._skipped_on = 0  # the connection, counted from 1, on which numbers were skipped
         self._planned_at = -math.inf
 
     def rows(self, name: str, parameters: Parameters) -> list[Row]:
@@ -142,6 +142,7 @@ class Session:
         ``early``, which is false in a transaction of the caller: that waits when it is committed."""
         if self._depth:
             return self.rows(name, {**parameters, "early": False})
+        self.skip_numbers()
         began = time.monotonic()
         try:
             steps = [(name, {**parameters, "early": True}), _FLUSH]
@@ -191,10 +192,6 @@ class Session:
         return self._connection
 
     @property
-    def in_transaction(self) -> bool:
-        return self._depth > 0
-
-    @property
     def connection(self) -> psycopg.Connection[Row] | None:
         """The connection of the next statement; None if that will open one."""
         return self._connection
@@ -210,11 +207,11 @@ class Session:
         with self.guarded("connect"):
             return self.connections
 
-    def skip_tokens(self) -> None:
-        """Call it before a statement that gives leases: see ``queries/skip_tokens.sql``."""
+    def skip_numbers(self) -> None:
+        """Call it before others may see numbers that a crash forgets: see ``queries/skip_numbers.sql``."""
         if self._connection is None or self._skipped_on != self.connections:
             connection = self.connect()
-            self.rows("skip_tokens", {})
+            self.rows("skip_numbers", {})
             self._skipped_on = connection
 
     def renew(self) -> None:

@@ -71,7 +71,7 @@ def test_a_statement_is_prepared_once_and_survives_a_rollback(store: PostgresSto
         started(store)
         raise ZeroDivisionError
     started(store)
-    assert prepared(store) == before == ["flush_3", "insert_one_2", "skip_tokens_1"]
+    assert prepared(store) == before == ["flush_3", "insert_one_2", "skip_numbers_1"]
 
 
 @pytest.mark.parametrize("request_", [started, lambda store: signalled(store, started(store))])
