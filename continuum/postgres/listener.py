@@ -28,7 +28,7 @@ class Listener:
     def __init__(
         self, url: str, schema: str, channels: Sequence[str] = ("due", "wake"), private: str | None = None
     ) -> None:
-        self.session = Session(url, schema, "continuum-listener")
+        self.session = Session(url, schema, "continuum-listener" if private is None else "continuum-ear")
         named = [channel_of(schema, name) for name in channels]
         self._channels = tuple(named if private is None else [*named, private])
         self._tells_outcomes = "done" in channels
@@ -55,6 +55,9 @@ class Listener:
                         self._secret, channels = secret.encode(), (*channels, secret)
                 for channel in channels:
                     connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+                connection.execute(
+                    "select"
+                )  # or the name of a secret channel would stand in pg_stat_activity
         except BaseException:
             self.close()
             raise

@@ -7,8 +7,9 @@ a secret name    end:<run id>:<state>:<outcome, base64>                   to cli
 a secret name    leased:<run id>:<token>:<created at>:<run, base64>       to an engine (one name each)
                  signal:<run id>:<signal id>:<signal, base64>
 
-Anybody who can connect to the database may listen. So what a run was given or returned is said only on channels whose
-names have to be read from a table (migrations 0012 and 0013), and only if it is short; who hears it need not look.
+<created at> is in seconds since the epoch, with a fraction. Anybody who can connect to the database may listen. So
+what a run was given or returned is said only on channels whose names have to be read from a table (migrations 0012 and
+0013), and only if it is short; who hears it need not look.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def ending_of(run_id: UUID, told: bytes) -> Ending | None:
 
 
 def parse(payload: bytes) -> list[Notice]:
-    """Return what a payload says to a dispatcher or router; nothing for one that is not ours."""
+    """Return what a payload says to a dispatcher, router or engine; nothing for one that is not ours."""
     try:
         return list(_parse(payload.decode(errors="replace")))
     except (ValueError, TypeError, msgspec.MsgspecError):

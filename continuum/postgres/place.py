@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
+import sys
+import uuid
 from functools import cache
 from pathlib import Path
 
@@ -16,5 +19,6 @@ def here() -> str:
     can say so, reach each other over loopback: two containers of one machine may lose each other, and the database."""
     try:
         return f"{_BOOT.read_text().strip()}/{_NETWORK.readlink()}"
-    except OSError:  # not Linux
-        return socket.gethostname()
+    except OSError:
+        # In a container that hides it nobody is near; other systems have no such containers.
+        return secrets.token_hex() if sys.platform == "linux" else f"{socket.gethostname()}/{uuid.getnode()}"

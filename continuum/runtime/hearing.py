@@ -48,17 +48,20 @@ class Hearing:
         self._channel: str | None = None
         self._room = 0
         self._parked = 0  # runs, when that was counted last
-        self._known: tuple[str | None, int] = (None, 0)  # to the database
+        self._known: tuple[str | None, int] | None = (None, 0)  # to the database; None: that may be anything
         self._asked: tuple[str | None, int] | None = None
         self._missed = self._stopped = False
 
     def begin(self, channel: str) -> None:
-        """From now on notices come on this channel. What was sent before, by a connection that broke, is looked for."""
+        """From now on notices come on this channel. What was sent before, by a connection that broke, is looked for;
+        the database may have forgotten what it was told last."""
+        self._known = None
         if self._stopped:
+            self._say(0)
             return
-        self._channel, self._known = channel, (None, 0)
+        self._channel = channel
         if self._missed:
-            self._ownership.answer(self._ownership.owner)
+            self._ownership.look()
             self._outgoing.look_for_mail()
         self._outgoing.announce_now()
 
@@ -103,9 +106,10 @@ class Hearing:
         self._touch(run)
 
     def _say(self, room: int) -> None:
-        self._room = room if self._channel is not None else 0
-        wanted = (self._channel, self._room)
-        if self._asked is None and wanted != self._known and self._ownership.live:
+        channel = self._channel if self._ownership.held else None  # behind a pooler nothing would arrive
+        self._room = room if channel is not None else 0
+        wanted = (channel, self._room)
+        if self._asked is None and wanted != self._known:
             self._asked = wanted
             owner = self._ownership.owner
             self._asking.ask(Lane.LEASE, lambda desk: desk.dispatch.hear(owner, *wanted), self._said)

@@ -13,7 +13,10 @@ from continuum.model.run import RunSeed
 from continuum.ports.journal import Lease, SignalRow
 from continuum.ports.mailbox import Notice
 from continuum.postgres import Listener, PostgresStore, dispatch
+from continuum.postgres.catalog import _seed
 from continuum.postgres.notices import OUTCOME_BYTES_MAX, secret_channel
+from continuum.postgres.place import here
+from tests.integration.conformance.scene import until
 from tests.integration.races import (
     LIMIT_S,
     OWNER,
@@ -120,6 +123,22 @@ def test_a_run_is_not_given_to_another_machine(
     assert engine.dispatch.hear(OWNER, "channel", 1)
     row = store.catalog.get(started(store))
     assert row is not None and row.owner is None
+
+
+@pytest.mark.rule("B3")
+def test_many_clients_at_once_do_not_take_each_other_for_an_engine_that_has_died(
+    store: PostgresStore, another: OpenStore, engine: PostgresStore, ear: Listener
+) -> None:
+    engine.close()
+    rival = another("rival")
+    until(lambda: OWNER in rival.dispatch.look_for_gone("another", 10).gone)
+    with store.session.transaction("insert"):  # not committed yet, as of a client that waits for its turn
+        seed = RunSeed(id=uuid4(), workflow="flow", args=b"")
+        parameters = {**_seed(seed), "host": here(), "told": "", "early": True}
+        assert store.session.rows("insert_one", parameters)
+        row = rival.catalog.get(started(rival))
+        assert row is not None and row.owner is None
+        assert OWNER in rival.dispatch.look_for_gone("another", 10).gone
 
 
 @pytest.mark.rule("L1")

@@ -83,7 +83,7 @@ class Process:
         self.role: Role = world.role_of(self, ports)
         self.role.begin()
         self.schedule()
-        if isinstance(self.role, Engine):
+        if isinstance(self.role, Engine) and world.hearing:
             world.clock.after(world.latency_s(), self._listen)
 
     def _listen(self) -> None:
@@ -175,6 +175,9 @@ class World:
         self.store.subscribe(self._notice)
         self.chaos = True
         self.loss, self.fault = loss, fault
+        self.hearing = (
+            self.random.random() < 0.5
+        )  # engines hear by themselves; in other worlds dispatchers claim all
         self.limits = EngineLimits(
             runs_max=self.random.choice([3, 1000]),
             parked_s=self.random.choice([2.0, 60.0]),
@@ -184,6 +187,7 @@ class World:
         self.deaths = 0
         self.starts: Counter[Key] = Counter()
         self.crashes: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()  # kinds of notices
         self._tokens: dict[UUID, tuple[int, str]] = {}
         self._incarnations = itertools.count(1)
         self.processes: dict[str, Process] = {}
@@ -261,6 +265,7 @@ class World:
             process.receive(data)
 
     def _notice(self, notice: Notice) -> None:
+        self.told[notice.kind] += 1
         if not (self.chaos and self.random.random() < self.loss):
             self.clock.after(self.latency_s(), lambda: self._hear(notice))
 

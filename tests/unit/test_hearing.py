@@ -6,16 +6,21 @@ from uuid import UUID
 
 import pytest
 
+from continuum.core.definitions import registry
 from continuum.errors import JournalError
+from continuum.memory.dispatch import MemoryDispatch
 from continuum.model import payload
 from continuum.model.run import RunSeed
+from continuum.ports.journal import SignalRow
 from continuum.ports.mailbox import Notice
 from continuum.ports.offload import Lane
 from continuum.runtime.commits import GROUP_RUNS_MAX
+from continuum.runtime.engine import Engine
 from continuum.runtime.hearing import BUSY_MAX
 from continuum.runtime.limits import EngineLimits
 from continuum.wire.messages import Look
-from tests.unit.engine_house import OWNER, RUN, House, chain, waits
+from tests.unit.engine_house import OWNER, RUN, Desks, House, chain, waits
+from tests.unit.stage import Stage
 
 CODE = [(workflow.name, "v1") for workflow in (chain, waits)]
 
@@ -227,18 +232,120 @@ def test_while_the_connection_is_broken_nothing_is_sent_to_it_and_then_all_is_lo
 
 
 @pytest.mark.rule("R6")
-def test_an_outage_does_not_change_what_the_database_knows_in_the_end(house: Hearer) -> None:
-    store = house.stage.store
-
+@pytest.mark.parametrize("ends_deaf", [True, False])
+def test_an_outage_does_not_change_what_the_database_knows_in_the_end(house: Hearer, ends_deaf: bool) -> None:
     def fault(operation: str) -> None:
         if operation == "hear":
             raise JournalError(operation, "the connection broke")
 
-    store.fault = fault
+    house.stage.store.fault = fault
     house.engine.hearing.interrupt()
     house.engine.hearing.begin("channel")
+    house.advance(3)
+    if ends_deaf:
+        house.engine.hearing.interrupt()
+    house.settle()
+    house.stage.store.fault = None
+    house.advance(10)
+    assert house.owner(house.insert(waits.name)) == (None if ends_deaf else OWNER)
+
+
+def test_what_changes_while_the_database_is_told_is_told_afterwards(house: Hearer) -> None:
     house.engine.hearing.interrupt()
     house.settle()
-    store.fault = None
-    house.advance(10)
+    house.desks.hold.add(Lane.LEASE)
+    house.engine.hearing.begin("channel")
+    house.settle()  # it is being told of a channel
+    house.engine.hearing.interrupt()
+    house.desks.hold.clear()
+    house.settle()
     assert house.owner(house.insert(waits.name)) is None
+
+
+@pytest.mark.rule("L7")
+def test_what_a_crash_forgot_is_told_again_also_while_the_engine_drains(house: Hearer) -> None:
+    house.insert(chain.name, 1, number=1)
+    house.engine.drain()
+    house.settle()
+    assert house.stage.store.dispatch.hear(OWNER, "channel", 7), "as it was before"
+    house.engine.hearing.begin("channel")
+    house.settle()
+    assert house.owner(house.insert(chain.name, 1, number=2)) is None
+    house.notices.clear()
+    house.signal(UUID(int=1), "for the router")
+    assert house.notices == []
+
+
+def test_an_engine_that_no_session_holds_is_not_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryDispatch, "hold", lambda self, owner: False)  # as behind a pooler
+    house = Hearer()
+    run_id = house.insert(waits.name)
+    assert house.owner(run_id) is None
+    house.assign()
+    house.notices.clear()
+    house.signal(run_id, "for the router")
+    assert house.notices == []
+
+
+def test_nothing_is_said_before_the_engine_is_registered() -> None:
+    stage = Stage()
+    desks = Desks(stage)
+    engine = desks.engine = Engine(stage.ports("engine-1"), desks, registry.workflow)
+    stage.play("engine-1", engine)
+    engine.hearing.begin("channel")
+    stage.settle()
+    assert [lane for lane, _, _ in desks.held] == [Lane.LEASE], "the registration"
+
+
+def test_an_engine_that_was_busy_wants_runs_again_when_it_has_half_as_many(house: Hearer) -> None:
+    numbers = range(1, BUSY_MAX + 2)
+    for number in numbers:
+        house.insert(chain.name, 1, number=number)
+    tasks = house.executes()
+    for task in tasks[: BUSY_MAX // 2]:
+        house.finish(task)
+    house.advance(5)
+    assert house.owner(house.insert(chain.name, 1, number=100)) is None
+    house.finish(tasks[BUSY_MAX // 2])
+    house.advance(5)
+    assert house.owner(house.insert(chain.name, 1, number=101)) == OWNER
+
+
+def test_a_lease_of_a_run_that_is_here_is_not_loaded(house: Hearer) -> None:
+    run_id = house.insert(waits.name)
+    assert house.reads() == []
+    house.engine.hearing.notice([Notice("leased", run_id, OWNER, house.notices[0].token)])
+    house.settle()
+    assert house.reads() == []
+
+
+@pytest.mark.rule("S1", "L7")
+def test_a_signal_for_a_run_that_is_being_given_back_is_kept_for_its_next_owner() -> None:
+    house = Hearer(limits=EngineLimits(parked_s=1.0))
+    run_id = house.insert(waits.name)
+    house.desks.late.add(Lane.LEASE)
+    house.advance(10)  # it is given back, and the engine does not know yet
+    house.desks.hold.add(Lane.COMMIT)
+    house.engine.hearing.notice(
+        [Notice("signal", run_id, OWNER, signal=SignalRow(99, "go", payload.encode(0)))]
+    )
+    house.settle()
+    assert house.desks.held == []
+    house.desks.late.clear()
+    house.desks.answer()
+    house.settle()
+    assert house.engine.runs == 0 and house.state() == "suspended"
+
+
+@pytest.mark.rule("B6")
+def test_a_look_at_the_leases_is_not_lost_in_one_that_is_under_way(house: Hearer) -> None:
+    house.desks.late.add(Lane.LEASE)
+    house.advance(11)  # a renewal is under way
+    house.deaf = True
+    missed = house.insert(chain.name, 0)
+    house.engine.hearing.interrupt()
+    house.engine.hearing.begin("channel")
+    house.desks.late.clear()
+    house.desks.answer()
+    house.settle()
+    assert house.state(missed) == "completed"

@@ -1,7 +1,8 @@
--- Insert a run, leased to an engine of this host that hears and has room for it, or due for the dispatchers, and tell either; one that exists is left alone. Locks: the advisory lock of the engine, tried. Index: continuum_owners_room, primary key.
+-- Insert a run, leased to an engine of this host that hears and has room for it, or due for the dispatchers, and tell either; one that exists is left alone. Locks: the advisory lock of the engine, if it is free, for a moment. Index: continuum_owners_room, primary key.
 -- On its own machine only: when that vanishes the client does, too, so no client gives runs to a host that is gone. An
--- engine that has died there has no session any more, and its lock is free. A caller's transaction may take an hour to be
--- committed, and the engine's row be gone by then: such a run is for the dispatchers.
+-- engine that has died there has no session any more, and its lock is free. Kept to the end of the transaction, it would
+-- make the next one who tries believe that the engine lives.
+-- A caller's transaction may take an hour to be committed, and the engine's row be gone by then: such a run is for the dispatchers.
 -- What the engine is told may be the run itself (migration 0013).
 with near as materialized (
     select owner, channel
@@ -30,7 +31,11 @@ inserted as (
         case when near.owner is not null then now() end
     from (select) as one
     left join near
-      on not pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/' || near.owner, 0))
+      on not case
+          when pg_try_advisory_lock(hashtextextended(current_schema() || '/' || near.owner, 0))
+          then pg_advisory_unlock(hashtextextended(current_schema() || '/' || near.owner, 0))
+          else false
+      end
     on conflict (id) do nothing
     returning id, lease_owner, lease_token, created_at
 )
