@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from continuum.memory.database import Database
+from continuum.memory.database import Database, Transaction
 from continuum.memory.families import cancel_families, note_cancel
+from continuum.memory.journal import claimed_run
 from continuum.memory.overview import overview_of
 from continuum.memory.query import page
 from continuum.memory.tables import RunRecord, Tables
@@ -44,7 +45,7 @@ class MemoryCatalog:
                 tables.add(run)
                 inserted.append(Inserted(run.id, True, None if owner is None else tables.lease(run, owner)))
                 if owner is None:
-                    transaction.notify(Notice("due"))
+                    _offer(transaction, run, alone=len(seeds) == 1)
             return inserted
 
     def signal(
@@ -61,8 +62,14 @@ class MemoryCatalog:
                     return "duplicate", run.state
                 run.deliveries.add(delivery_id)
             signal_id = next(transaction.tables.signal_ids)
-            run.signals[signal_id] = SignalRow(signal_id, name, payload)
-            transaction.notify_mail(run.id, transaction.tables.wake(run))
+            before = any(signal.name == name for signal in run.signals.values())
+            signal = run.signals[signal_id] = SignalRow(signal_id, name, payload)
+            owner = transaction.tables.wake(run)
+            if owner is not None and transaction.tables.owners[owner].hears:
+                told = None if before else signal
+                transaction.notify(Notice("signal", run.id, owner, signal=told))
+            else:
+                transaction.notify_mail(run.id, owner)
             return "delivered", run.state
 
     def cancel(self, run_id: UUID, reason: str | None, cleanup_s: float | None = None) -> Cancelled:
@@ -147,6 +154,24 @@ class MemoryCatalog:
             for version in unused:
                 del tables.workflows[version]
             return sorted(unused)
+
+
+def _offer(transaction: Transaction, run: RunRecord, *, alone: bool) -> None:
+    """Lease a new run to an owner that hears, if it can be, else leave it to the dispatchers; tell either."""
+    tables = transaction.tables
+    freest = min(
+        (
+            (-record.room, owner)
+            for owner, record in tables.owners.items()
+            if record.room > 0 and tables.is_live(owner) and tables.has_code(owner, run)
+        ),
+        default=(0, ""),
+    )[1]
+    if alone and run.seed.delay_s <= 0 and tables.holders.get(freest):
+        token = tables.lease(run, freest)
+        transaction.notify(Notice("leased", run.id, freest, token, claimed_run(run, fresh=True)))
+    else:
+        transaction.notify(Notice("due"))
 
 
 def _versions(tables: Tables) -> list[VersionRow]:

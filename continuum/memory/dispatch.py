@@ -60,7 +60,10 @@ class MemoryDispatch:
             self._hold_again(transaction.tables, owner)
             if owner not in transaction.tables.owners:
                 transaction.notify(Notice("owner"))
+            known = transaction.tables.owners.get(owner)
             record = OwnerRecord(node, address, transaction.now + ttl_s, frozenset(loaded))
+            if known is not None:
+                record.hears, record.room = known.hears, known.room
             transaction.tables.owners[owner] = record
             transaction.tables.register_workflows(loaded)
             return transaction.now
@@ -73,6 +76,14 @@ class MemoryDispatch:
             transaction.tables.owners[owner].expires_at = transaction.now + ttl_s
             held = [run for run in transaction.tables.live.values() if run.owner == owner]
             return Beat(transaction.now, max((run.token or 0 for run in held), default=0))
+
+    def hear(self, owner: str, channel: str | None, room: int) -> bool:
+        with self._database.transaction("hear") as transaction:
+            if not transaction.tables.is_live(owner):
+                return False
+            record = transaction.tables.owners[owner]
+            record.hears, record.room = channel is not None, room
+            return True
 
     def retire(self, owners: Sequence[str]) -> None:
         with self._database.transaction("retire") as transaction:

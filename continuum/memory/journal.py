@@ -151,7 +151,9 @@ def _check(step: RunCommit) -> None:
 
 def _passes(transaction: Transaction, step: RunCommit) -> bool:
     run = transaction.tables.held(step.run_id, step.token)
-    return run is not None and len(run.events) == step.base_seq
+    if run is None or any(signal_id not in run.signals for signal_id in step.signals_consumed):
+        return False
+    return len(run.events) == step.base_seq
 
 
 def _needs_descendants(transaction: Transaction, step: RunCommit) -> bool:
@@ -169,7 +171,7 @@ def _write(transaction: Transaction, step: RunCommit) -> bool:
     run.version_hash = step.version_hash or run.version_hash
     run.events.extend(msgspec.structs.replace(event, inserted_at=moment) for event in step.events)
     for signal_id in step.signals_consumed:
-        run.signals.pop(signal_id, None)
+        del run.signals[signal_id]
     start_children(transaction, run, step.children_started)
     for child in transaction.tables.children_of(run.id):
         child.awaited = child.awaited and (child.live or child.id not in step.children_consumed)

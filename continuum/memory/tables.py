@@ -36,6 +36,8 @@ class OwnerRecord:
     address: str
     expires_at: float
     loaded: frozenset[tuple[str, str]] = frozenset()
+    hears: bool = False
+    room: int = 0
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ _DELAY_S, _DELAY_S_MAX = 0.1, 2.0
 
 class Listening:
     """Feeds notices to ``on_notices``, and calls ``on_connected`` whenever a connection stands: what was announced
-    before is lost. ``dial`` opens a connection, or raises."""
+    before is lost. ``on_broken``: there is none. ``dial`` opens a connection, or raises."""
 
     def __init__(
         self,
@@ -32,11 +32,12 @@ class Listening:
         dial: Callable[[], Listener],
         on_notices: Callable[[list[Notice]], None],
         on_connected: Callable[[], None],
+        on_broken: Callable[[], None] = lambda: None,
     ) -> None:
         self._shell = shell
         self._dial = dial
         self._on_notices = on_notices
-        self._on_connected = on_connected
+        self._on_connected, self._on_broken = on_connected, on_broken
         self._opened: SimpleQueue[Listener] = SimpleQueue()
         self._wake = Wake()
         self._ended = threading.Event()
@@ -81,15 +82,16 @@ class Listening:
         if not listener.connected:
             log.info("the connection for notifications broke; dialling again")
             self._shell.unwatch(descriptor)
+            self._on_broken()
             self._start_dialling()
 
 
 class Dialler:
-    """Opens LISTEN connections of a site. With ``revives``, on the embedded database, it becomes a user of the server,
-    and starts it again when it is dead: one of the node has to."""
+    """Opens LISTEN connections of a site, for some of its channels or a ``private`` one. With ``revives``, on the
+    embedded database, it becomes a user of the server, and starts it again when it is dead: one of the node has to."""
 
-    def __init__(self, site: Site, channel: str, *, revives: bool = False) -> None:
-        self._site, self._channel, self._revives = site, channel, revives
+    def __init__(self, site: Site, *channels: str, private: str | None = None, revives: bool = False) -> None:
+        self._site, self._channels, self._private, self._revives = site, channels, private, revives
         self._database: Database | None = None
 
     def __call__(self) -> Listener:
@@ -98,6 +100,6 @@ class Dialler:
                 self._database = open_database(self._site.choice)
             if self._database.ensure_running():
                 log.warning("the embedded PostgreSQL was dead and has been started again")
-        listener = Listener(self._site.url, self._site.config.schema, (self._channel,))
+        listener = Listener(self._site.url, self._site.config.schema, self._channels, self._private)
         listener.reconnect()
         return listener

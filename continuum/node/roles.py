@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 
 from continuum.core.definitions import registry
@@ -15,15 +15,18 @@ from continuum.node.listening import Dialler, Listening
 from continuum.node.watchdog import Watchdog, limit_of_environment
 from continuum.ports.offload import Desk
 from continuum.postgres import PostgresStore, open_poster, open_store
+from continuum.postgres.notices import secret_channel
 from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
 from continuum.runtime.executor import ThreadAndLoopExecutor
+from continuum.runtime.hearing import Hearing
 from continuum.runtime.lanes import ThreadOffload
 from continuum.runtime.leading import Leading
 from continuum.runtime.limits import limits_of_environment
 from continuum.runtime.posting import POSTERS, PostingOffload
 from continuum.runtime.quarantine import LONE_ENGINE, deaths_of_environment
 from continuum.runtime.router import Router
+from continuum.runtime.shell import Shell
 from continuum.runtime.timer import Timer
 from continuum.runtime.wake import Wake
 from continuum.runtime.worker import Worker
@@ -107,8 +110,18 @@ def run_engine(child: Child) -> int:
 
         shell.watch(wake.fileno(), woken)
         offload.attach(shell, complete)
-        with closing(Watchdog(child.ports.clock.monotonic, limit_s=limit_of_environment())):
+        with (
+            _hearing(child, shell, engine.hearing) if not alone else nullcontext(),
+            closing(Watchdog(child.ports.clock.monotonic, limit_s=limit_of_environment())),
+        ):
             return shell.run()
+
+
+def _hearing(child: Child, shell: Shell, hearing: Hearing) -> AbstractContextManager[Listening]:
+    """Let an engine hear what is sent to it alone."""
+    channel = secret_channel()
+    dial = Dialler(child.site, private=channel)
+    return closing(Listening(shell, dial, hearing.notice, lambda: hearing.begin(channel), hearing.interrupt))
 
 
 def run_worker(child: Child) -> int:

@@ -92,6 +92,9 @@ class Catalog(Protocol):
 
         A run whose id exists is not touched and comes back with ``created=False``. ``parent_run_id`` only tells where
         the run comes from: children, with ``parent_command`` and ``depth``, are inserted by their parent's commit.
+
+        A run that is inserted alone, is due at once and has no ``owner`` given may be leased to an owner that hears,
+        has room and the run's code, and runs on the same machine: it need not be claimed then.
         """
         ...
 

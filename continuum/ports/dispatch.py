@@ -136,6 +136,12 @@ class Dispatch(Protocol):
         them and register anew under another incarnation."""
         ...
 
+    def hear(self, owner: str, channel: str | None, room: int) -> bool:
+        """Note that this live owner hears on a channel (None: no more) what is sent to it: signals for its runs and,
+        while its ``room`` is not 0, runs that `Catalog.insert` leases to it. Of several owners with room the one with
+        most gets them. False, and nothing noted, for an owner that is not live."""
+        ...
+
     def retire(self, owners: Sequence[str]) -> None:
         """Declare these owners dead: their runs may be claimed at once, their claimed tasks become lost."""
         ...

@@ -245,6 +245,9 @@ class Journal(Protocol):
         the lease, timers, open tasks and unread signals of the run in the same transaction.
         At most one element per run.
 
+        ``signals_consumed`` have to be there, unread: a step of others is left out. In a crash the database may forget
+        a signal that this owner was told before it was on disk; then nothing that rests on it may be written.
+
         ``children_started``: the children are inserted, due after their ``delay_s`` (C1). Namespace, depth and
         attributes come from the parent's row, whatever the seed says (C3); ``correlation_id`` is the child's own id
         unless the seed has one. A child that exists is left alone; if it is somebody else's run, which takes a client

@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from continuum.ports.dispatch import Woken
+from continuum.ports.journal import ClaimedRun, SignalRow
 
 
 class NearTimer(msgspec.Struct, frozen=True, array_like=True):
@@ -29,11 +30,18 @@ class Notice(msgspec.Struct, frozen=True, array_like=True):
     """A hint from the database. ``due``: a run that nobody holds can be claimed. ``left``: an owner died, or a run
     waits for an owner that has its code. ``task``: a task can be claimed. ``alone``: a run that was set aside can be
     resumed. ``mail``: the run has mail (or was cancelled), its owner is given. ``owner``: there is a new one. ``ask``:
-    this owner shall renew its row. A lost notice costs latency only (B6)."""
+    this owner shall renew its row. A lost notice costs latency only (B6).
+
+    To owners that hear (`Dispatch.hear`) and to nobody else: ``leased``: the run was inserted under a lease of theirs,
+    of this ``token``, and is ``claimed`` if it is short. ``signal``: the run has mail, and if there is a ``signal``, it
+    is the next one of its name: all that came before are consumed."""
 
     kind: str
     run_id: UUID | None = None
     owner: str | None = None
+    token: int = 0
+    claimed: ClaimedRun | None = None
+    signal: SignalRow | None = None
 
 
 class Mailbox(Protocol):

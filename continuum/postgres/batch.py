@@ -120,7 +120,7 @@ def rows_of(steps: Sequence[RunCommit]) -> Parameters:
         **events_of(steps),
         **stamps,
         **(_timers(steps) if timers else _NO_TIMERS),
-        **(_signals(steps) if signals else _NO_SIGNALS),
+        **(signals_of(steps) if signals else _NO_SIGNALS),
         **(_tasks(steps) if tasks else _NO_TASKS),
     }
 
@@ -137,7 +137,8 @@ def _timers(steps: Sequence[RunCommit]) -> Parameters:
     }
 
 
-def _signals(steps: Sequence[RunCommit]) -> Parameters:
+def signals_of(steps: Sequence[RunCommit]) -> Parameters:
+    """Return the parameters that say what the steps have consumed."""
     return {
         "read_runs": uuids([step.run_id for step in steps for _ in step.signals_consumed]),
         "read_ids": bigints([signal_id for step in steps for signal_id in step.signals_consumed]),
@@ -163,4 +164,4 @@ def _tasks(steps: Sequence[RunCommit]) -> Parameters:
     }
 
 
-_NO_TIMERS, _NO_SIGNALS, _NO_TASKS = _timers(()), _signals(()), _tasks(())
+_NO_TIMERS, _NO_SIGNALS, _NO_TASKS = _timers(()), signals_of(()), _tasks(())

@@ -20,6 +20,8 @@ from continuum.ports.overview import STUCK_MAX, Overview, OwnerView, QueueView, 
 from continuum.postgres import arrays, families
 from continuum.postgres.arrays import byteas, doubles, nullable_uuids, texts, uuids
 from continuum.postgres.dispatch import versions_of
+from continuum.postgres.notices import told_run, told_signal
+from continuum.postgres.place import here
 from continuum.postgres.query import clauses_of
 from continuum.postgres.session import Parameters, Row, Session, reason_of, statement
 
@@ -32,13 +34,16 @@ class PostgresCatalog:
 
     def insert(self, seeds: Sequence[RunSeed], *, owner: str | None = None) -> list[Inserted]:
         if owner is None and len(seeds) == 1:
-            created = bool(self._session.shown_early("insert_one", _seed(seeds[0])))
-            return [Inserted(seeds[0].id, created)]
+            return [Inserted(seeds[0].id, self._insert_one(seeds[0]))]
         if owner is None:
             rows = self._session.rows("insert", _seeds(seeds))
         else:
             rows = self._session.rows("insert_leased", {**_seeds(seeds), "owner": owner})
         return _inserted(seeds, rows)
+
+    def _insert_one(self, seed: RunSeed) -> bool:
+        parameters = {**_seed(seed), "host": here(), "told": told_run(seed)}
+        return bool(self._session.shown_early("insert_one", parameters))
 
     def insert_with(self, connection: psycopg.Connection[Any], seeds: Sequence[RunSeed]) -> list[Inserted]:
         """Insert runs by the caller's connection, in the caller's transaction if one is open, else in one of its own.
@@ -70,7 +75,14 @@ class PostgresCatalog:
         addressee = run_id
         for _ in range(families.TRIES_MAX):
             rows = self._session.shown_early(
-                "signal", {"run": addressee, "name": name, "payload": payload, "delivery_id": delivery_id}
+                "signal",
+                {
+                    "run": addressee,
+                    "name": name,
+                    "payload": payload,
+                    "delivery_id": delivery_id,
+                    "told": told_signal(name, payload),
+                },
             )
             if not rows:
                 return "not_found", None

@@ -29,6 +29,7 @@ from continuum.postgres import families
 from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
 from continuum.postgres.holds import Holds
 from continuum.postgres.partitions import ensure_partitions
+from continuum.postgres.place import here
 from continuum.postgres.results import names_of, stored_results
 from continuum.postgres.session import Parameters, Row, Session
 
@@ -44,7 +45,6 @@ class PostgresDispatch:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.holds = Holds(session)
-        self._skipped_on = 0  # the connection, counted from 1, on which tokens were skipped
 
     def register(
         self, owner: str, node: str, address: str, ttl_s: float, loaded: Sequence[tuple[str, str]] = ()
@@ -68,6 +68,10 @@ class PostgresDispatch:
         self.holds.renew(owner)
         rows = self._session.rows("heartbeat", {"owner": owner, "ttl_s": float(ttl_s)})
         return Beat(*rows[0]) if rows else None
+
+    def hear(self, owner: str, channel: str | None, room: int) -> bool:
+        parameters = {"owner": owner, "channel": channel or "", "host": here(), "room": room}
+        return bool(self._session.rows("hear", parameters))
 
     def retire(self, owners: Sequence[str]) -> None:
         self._session.rows("retire", {"owners": texts(owners)})
@@ -104,11 +108,11 @@ class PostgresDispatch:
         return retired
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
-        self._skip_tokens()
+        self._session.skip_numbers()
         return _claimed(self._session.rows("claim", {"owner": owner, "limit": limit}))
 
     def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
-        self._skip_tokens()
+        self._session.skip_numbers()
         rows = self._session.rows("claim_due", {"owner": owner, "limit": limit})
         return _claimed(sorted(rows, key=_since))
 
@@ -123,7 +127,7 @@ class PostgresDispatch:
         self._session.rows("blame", parameters)
 
     def claim_suspect(self, owner: str) -> list[ClaimedRun]:
-        self._skip_tokens()
+        self._session.skip_numbers()
         return _claimed(self._session.rows("claim_suspect", {"owner": owner}))
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
@@ -189,13 +193,6 @@ class PostgresDispatch:
         }
         (row,) = self._session.rows("next_due", parameters)
         return Due(*row)
-
-    def _skip_tokens(self) -> None:
-        session = self._session
-        if session.connection is None or self._skipped_on != session.connections:
-            connection = session.connect()
-            session.rows("skip_tokens", {})
-            self._skipped_on = connection
 
 
 def _since(row: Row) -> tuple[datetime, UUID]:

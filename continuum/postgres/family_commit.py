@@ -23,7 +23,7 @@ from continuum.ports.dispatch import Told, Woken
 from continuum.ports.journal import RunCommit
 from continuum.postgres import families
 from continuum.postgres.arrays import bigints, byteas, doubles, texts, uuids
-from continuum.postgres.batch import rows_of
+from continuum.postgres.batch import rows_of, signals_of
 from continuum.postgres.families import Locked
 from continuum.postgres.notices import ended_payloads, mail_payloads
 from continuum.postgres.session import Parameters, Session
@@ -58,7 +58,8 @@ class _Group:
         with self._session.transaction("commit"):
             ends = [step.state not in LIVE_STATES for step in steps]
             locks = families.lock(self._session, [step.run_id for step in steps], ends)
-            passing = [step for step in steps if _passes(step, locks.get(step.run_id))]
+            forgotten = self._forgotten(steps)
+            passing = [step for step in steps if _passes(step, locks.get(step.run_id), forgotten)]
             moving = self._moving(passing)
             now, later = list[RunCommit](), list[RunCommit]()
             for step in passing:
@@ -69,6 +70,12 @@ class _Group:
                 self._write(now, locks, moving)
         self._tell(now, locks)
         return {step.run_id for step in now}, later
+
+    def _forgotten(self, steps: Sequence[RunCommit]) -> set[UUID]:
+        """Return the runs that consume signals which a crash has taken back."""
+        if not any(step.signals_consumed for step in steps):
+            return set()
+        return {run_id for (run_id,) in self._session.rows("forgotten_signals", signals_of(steps))}
 
     def _moving(self, steps: Sequence[RunCommit]) -> set[UUID]:
         """Return the runs that are continued and have children, which move to the successor."""
@@ -124,9 +131,11 @@ class _Group:
                 self._session.rows("announce_ended", {"payloads": texts(ended_payloads(self._cancelled))})
 
 
-def _passes(step: RunCommit, run: Locked | None) -> bool:
+def _passes(step: RunCommit, run: Locked | None, forgotten: set[UUID]) -> bool:
     """The fence of every write (L1), on a row whose lock is held."""
-    return run is not None and run.live and (run.token, run.last_seq) == (step.token, step.base_seq)
+    if run is None or step.run_id in forgotten:
+        return False
+    return run.live and (run.token, run.last_seq) == (step.token, step.base_seq)
 
 
 def _endings(

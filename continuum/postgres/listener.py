@@ -19,15 +19,18 @@ from continuum.postgres.session import Row, Session
 
 class Listener:
     """``channels``: of ``due`` (runs and tasks), ``wake`` (mail, and news of owners) and ``done`` (ended runs, and on a
-    secret one their outcomes). Not connected before ``reconnect``.
+    secret one their outcomes). ``private``: a channel by its full name. Not connected before ``reconnect``.
 
     Belongs to one thread. ``session`` may ask by the same connection what a notice gives reason to ask, as long as
     the listener is ``connected``.
     """
 
-    def __init__(self, url: str, schema: str, channels: Sequence[str] = ("due", "wake")) -> None:
-        self.session = Session(url, schema, "continuum-listener")
-        self._channels = tuple(channel_of(schema, name) for name in channels)
+    def __init__(
+        self, url: str, schema: str, channels: Sequence[str] = ("due", "wake"), private: str | None = None
+    ) -> None:
+        self.session = Session(url, schema, "continuum-listener" if private is None else "continuum-ear")
+        named = [channel_of(schema, name) for name in channels]
+        self._channels = tuple(named if private is None else [*named, private])
         self._tells_outcomes = "done" in channels
         self._secret = b""  # the channel of outcomes
         self._listening: psycopg.Connection[Row] | None = None
@@ -52,6 +55,9 @@ class Listener:
                         self._secret, channels = secret.encode(), (*channels, secret)
                 for channel in channels:
                     connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
+                connection.execute(
+                    "select"
+                )  # or the name of a secret channel would stand in pg_stat_activity
         except BaseException:
             self.close()
             raise

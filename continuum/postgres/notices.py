@@ -4,31 +4,65 @@
 <schema>_wake    mail:<run id, 32 hex digits>:<owner> | owner | ask:<owner>   to routers
 <schema>_done    done:<run id>,<run id>,...                               to clients
 a secret name    end:<run id>:<state>:<outcome, base64>                   to clients
+a secret name    leased:<run id>:<token>:<created at>:<run, base64>       to an engine (one name each)
+                 signal:<run id>:<signal id>:<signal, base64>
 
-Anybody who can connect to the database may listen. So what a run returned is said only on a channel whose name has to
-be read from a table (migration 0012), and only if it is short; a client that hears it need not look.
+<created at> is in seconds since the epoch, with a fraction. Anybody who can connect to the database may listen. So
+what a run was given or returned is said only on channels whose names have to be read from a table (migrations 0012 and
+0013), and only if it is short; who hears it need not look.
 """
 
 from __future__ import annotations
 
+import secrets
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from continuum.model.run import RunState
+import msgspec
+
+from continuum.model.run import RunSeed, RunState
 from continuum.ports.catalog import Ending
 from continuum.ports.dispatch import Woken
+from continuum.ports.journal import ClaimedRun, SignalRow
 from continuum.ports.mailbox import Notice
 
 _DONE, _END = b"done:", b"end:"
 _IDS_MAX = 200  # of 33 bytes each; a payload has less than 8000
 _OUTCOMES: dict[bytes, RunState] = {b"completed": "completed", b"failed": "failed", b"cancelled": "cancelled"}
 OUTCOME_BYTES_MAX = 2_000  # a third more in base64; all sessions that listen pass over it
+_encode = msgspec.msgpack.Encoder().encode
+_SEED = msgspec.msgpack.Decoder(tuple[str, str | None, bytes, str, UUID, UUID | None, UUID | None])
+_SIGNAL = msgspec.msgpack.Decoder(tuple[str, bytes])
 
 
 def channel_of(schema: str, name: str) -> str:
     """Return the channel ``due``, ``wake`` or ``done`` of an instance."""
     return f"{schema}_{name}"
+
+
+def secret_channel() -> str:
+    """Return a name for a channel that nobody can guess."""
+    return f"continuum_{secrets.token_hex(16)}"
+
+
+def told_run(seed: RunSeed) -> str:
+    """Return what an engine is told of a run that was leased to it, "" if that is long."""
+    correlation = seed.correlation_id or seed.id
+    return _told(
+        seed.workflow,
+        seed.version_hash,
+        seed.args,
+        seed.namespace,
+        correlation,
+        seed.parent_run_id,
+        seed.continued_from_run_id,
+    )
+
+
+def told_signal(name: str, payload: bytes) -> str:
+    """Return what an engine is told of a signal, "" if that is long."""
+    return _told(name, payload)
 
 
 def ended_payloads(run_ids: Sequence[UUID]) -> list[str]:
@@ -86,11 +120,42 @@ def ending_of(run_id: UUID, told: bytes) -> Ending | None:
 
 
 def parse(payload: bytes) -> list[Notice]:
-    """Return what a payload says to a dispatcher or router; nothing for one that is not ours."""
+    """Return what a payload says to a dispatcher, router or engine; nothing for one that is not ours."""
     try:
         return list(_parse(payload.decode(errors="replace")))
-    except ValueError:
+    except (ValueError, TypeError, msgspec.MsgspecError):
         return []
+
+
+def _told(*fields: object) -> str:
+    text = _encode(fields)
+    return b2a_base64(text, newline=False).decode() if len(text) <= OUTCOME_BYTES_MAX else ""
+
+
+def _leased(run: str, token: str, created_at: str, told: str) -> Notice:
+    run_id, number = UUID(run), int(token)
+    if not told:
+        return Notice("leased", run_id, token=number)
+    workflow, version_hash, args, namespace, correlation, parent, predecessor = _SEED.decode(a2b_base64(told))
+    claimed = ClaimedRun(
+        run_id,
+        number,
+        True,
+        workflow,
+        version_hash,
+        args,
+        namespace,
+        float(created_at),
+        correlation,
+        parent,
+        predecessor,
+    )
+    return Notice("leased", run_id, token=number, claimed=claimed)
+
+
+def _signal(run: str, signal_id: str, told: str) -> Notice:
+    signal = SignalRow(int(signal_id), *_SIGNAL.decode(a2b_base64(told))) if told else None
+    return Notice("signal", UUID(run), signal=signal)
 
 
 def _mail_payload(run: Woken) -> str:
@@ -108,5 +173,9 @@ def _parse(payload: str) -> Iterator[Notice]:
             run_id, _, owner = rest.partition(":")
             if owner:
                 yield Notice("mail", UUID(run_id), owner)
+        case "leased":
+            yield _leased(*rest.split(":", 3))
+        case "signal":
+            yield _signal(*rest.split(":", 2))
         case _:
             return

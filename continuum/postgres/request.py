@@ -13,11 +13,13 @@ import msgspec
 
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import Lease, Mail, RunCommit
-from continuum.postgres.arrays import texts, uuids
+from continuum.postgres.arrays import bigints, texts, uuids
 from continuum.postgres.batch import events_of, fits_one, is_familial, is_plain, one_of, rows_of
 from continuum.postgres.mail import bare_mail_of, held_by, mails_of
 from continuum.postgres.notices import ended_payloads, outcome_payload
 from continuum.postgres.session import Parameters, Row
+
+_NO_READS = bigints(())
 
 T = TypeVar("T")
 Step = tuple[str, Parameters]
@@ -76,7 +78,8 @@ def _one_request(steps: Sequence[RunCommit], announce: bool) -> Request[Set[UUID
     else:
         outcome = step.result if step.state == "completed" else step.error
         notice = outcome_payload(step.run_id, step.state, outcome) if announce else ""
-        parameters |= {"result": step.result, "error": step.error, "notice": notice}
+        reads = bigints(step.signals_consumed) if step.signals_consumed else _NO_READS
+        parameters |= {"result": step.result, "error": step.error, "notice": notice, "reads": reads}
         bare: Step = ("clear_bare", {"run": step.run_id})
         work = [
             ("end_one", parameters),

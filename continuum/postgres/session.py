@@ -115,6 +115,7 @@ class Session:
         self._connection: psycopg.Connection[Row] | None = None
         self._prepared: Prepared | None = None
         self._depth = 0  # of transactions
+        self._skipped_on = 0  # the connection, counted from 1, on which numbers were skipped
         self._planned_at = -math.inf
 
     def rows(self, name: str, parameters: Parameters) -> list[Row]:
@@ -141,6 +142,7 @@ class Session:
         ``early``, which is false in a transaction of the caller: that waits when it is committed."""
         if self._depth:
             return self.rows(name, {**parameters, "early": False})
+        self.skip_numbers()
         began = time.monotonic()
         try:
             steps = [(name, {**parameters, "early": True}), _FLUSH]
@@ -204,6 +206,13 @@ class Session:
         """Return the number of the connection that the next statement uses, opened if need be."""
         with self.guarded("connect"):
             return self.connections
+
+    def skip_numbers(self) -> None:
+        """Call it before others may see numbers that a crash forgets: see ``queries/skip_numbers.sql``."""
+        if self._connection is None or self._skipped_on != self.connections:
+            connection = self.connect()
+            self.rows("skip_numbers", {})
+            self._skipped_on = connection
 
     def renew(self) -> None:
         """Connect if there is no connection, or one that the server has ended: it has said so on the socket. So

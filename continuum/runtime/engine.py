@@ -32,6 +32,7 @@ from continuum.runtime.code import DRIFT_S, Code
 from continuum.runtime.commits import Commits
 from continuum.runtime.delivery import deliver
 from continuum.runtime.firing import Firing
+from continuum.runtime.hearing import Hearing
 from continuum.runtime.kin import Kin
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import Flight, LiveRun
@@ -95,17 +96,14 @@ class Engine:
         self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
+        ways = self._loading, self._reading, self._outgoing
+        self.hearing = Hearing(
+            self._asking, self._ownership, self._runs, *ways, self._take, self._touch, room
+        )
         self._kin = Kin(self._loading, self._reading, self._outgoing)
         self._draining = False
-        self._releasing = Releasing(
-            self._asking,
-            ports.clock,
-            self._limits,
-            self._runs,
-            self._attempts,
-            self._drop,
-            self._outgoing.runs_due,
-        )
+        held, due = (self._runs, self._attempts), self._outgoing.runs_due
+        self._releasing = Releasing(self._asking, ports.clock, self._limits, *held, self._drop, due)
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
@@ -180,6 +178,7 @@ class Engine:
 
     def drain(self) -> None:
         self._draining = self._commits.spill = self._attempts.placement.draining = True
+        self.hearing.stop()
         self._outgoing.announce_now()
 
     @property
@@ -393,5 +392,6 @@ class Engine:
         if not self._ownership.live:
             return None
         parked = sum(run.machine.parked for run in self._runs.values())
+        self.hearing.look(parked, self._free)
         counts = self._commits.commits, self._commits.steps
         return EngineReady(self._ownership.owner, self._free, len(self._runs), parked, *counts)

@@ -63,6 +63,10 @@ class Outgoing:
         if told.woken:
             self.neighbours.wake(told.woken)
 
+    def look_for_mail(self) -> None:
+        """Signals may have been missed: the router's scan finds their runs."""
+        self._post.hint("router", Look(runs=True))
+
     def took(self, runs: int) -> None:
         """The dispatcher has given the engine so many runs, and reckons with it."""
         self._believed = max(self._believed - runs, 0)

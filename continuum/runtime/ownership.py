@@ -22,8 +22,8 @@ HEARTBEAT_S = 10.0
 
 class Ownership:
     """``leased`` is called with the largest token of the engine's leases, at each renewal.
-    ``live``: registered, and never found expired. ``lost``: it was expired, and others may hold its runs: the
-    process has to end, and a new incarnation begins with nothing."""
+    ``live``: registered, and never found expired. ``held``: by a session, see `Dispatch.hold`. ``lost``: it was
+    expired, and others may hold its runs: the process has to end, and a new incarnation begins with nothing."""
 
     def __init__(
         self,
@@ -37,24 +37,32 @@ class Ownership:
         self.owner = str(owner)
         self._node, self._address, self._loaded = owner.node, address, loaded
         self._asking, self._clock, self._leased = asking, clock, leased
-        self.live = False
+        self.live = self.held = False
         self.lost = False
         self._next_beat = float("inf")
+        self._again = False  # renew once more, after the answer that is under way
         self._offset_s = 0.0
 
     def begin(self) -> None:
         owner, node, address, loaded = self.owner, self._node, self._address, self._loaded
 
-        def register(desk: Desk) -> float:
-            desk.dispatch.hold(owner)
-            return desk.dispatch.register(owner, node, address, TTL_S, loaded)
+        def register(desk: Desk) -> tuple[bool, float]:
+            held = desk.dispatch.hold(owner)
+            return held, desk.dispatch.register(owner, node, address, TTL_S, loaded)
 
         self._asking.ask(Lane.LEASE, register, self._registered)
 
     def answer(self, owner: str) -> None:
         """Somebody doubts that this owner lives: renew its row at once. Nothing happens before it is registered."""
-        if owner == self.owner and self._next_beat < float("inf"):
+        if owner == self.owner:
+            self.look()
+
+    def look(self) -> None:
+        """Renew the row, and look at the leases, at once: not by an answer that is on its way already."""
+        if self._next_beat < float("inf"):
             self._next_beat = self._clock.monotonic()
+        else:
+            self._again = True
 
     def tick(self) -> None:
         if self._clock.monotonic() >= self._next_beat:
@@ -69,8 +77,8 @@ class Ownership:
         """The database's time in microseconds since the epoch, as far as the last heartbeat tells."""
         return round((self._clock.monotonic() + self._offset_s) * 1e6)
 
-    def _registered(self, database_time: float) -> None:
-        self.live = True
+    def _registered(self, answer: tuple[bool, float]) -> None:
+        self.live, (self.held, database_time) = True, answer
         self._renewed(database_time)
 
     def _beaten(self, beat: Beat | None) -> None:
@@ -86,4 +94,5 @@ class Ownership:
     def _renewed(self, database_time: float) -> None:
         now = self._clock.monotonic()
         self._offset_s = database_time - now
-        self._next_beat = now + HEARTBEAT_S
+        self._next_beat = now if self._again else now + HEARTBEAT_S
+        self._again = False

@@ -125,10 +125,12 @@ class LeaseScan:
         self._asking, self._owner, self._runs, self._loading = asking, owner, runs, loading
         self._from = self._next = 0
         self._busy = False
+        self._later: int | None = None  # what to look for after the scan that is under way
 
     def look(self, newest: int) -> None:
         """Scan, given the largest token of the owner's leases."""
         if self._busy:
+            self._later = newest
             return
         if newest <= self._from:
             self._scanned([])
@@ -145,3 +147,6 @@ class LeaseScan:
             run_id = lease.run_id.bytes
             if run_id not in self._runs and run_id not in self._loading:
                 self._loading.want(lease)
+        if self._later is not None:
+            newest, self._later = self._later, None
+            self.look(newest)

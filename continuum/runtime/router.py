@@ -4,7 +4,7 @@
 
     notice "mail" ──► Wake, if the owner is of this node; its own node hears the notice too
     notice "owner" ─► Look(owners)        RunsEnded from engines ──► announce_ended, one for all of a tick
-    notice "ask" ───► Ask, if the owner is of this node
+    notice "ask" ───► Ask, if the owner is of this node         Look from engines ──► the scan, at once
 
 What is due the dispatcher hears itself: a new run waits for that, and each process on its way takes its time.
 
@@ -23,7 +23,7 @@ from continuum.ports.mailbox import Mailbox, Notice
 from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.role import Ports
-from continuum.wire.messages import Message, RunsEnded
+from continuum.wire.messages import Look, Message, RunsEnded
 from continuum.wire.post import Peer
 
 SCAN_MAX = 5_000
@@ -71,7 +71,9 @@ class Router:
 
     def receive(self, sender: Peer, messages: Sequence[Message]) -> None:
         for message in messages:
-            if isinstance(message, RunsEnded):
+            if isinstance(message, Look):
+                self._scan_at = self._clock.monotonic()
+            elif isinstance(message, RunsEnded):
                 room = ENDED_KEPT_MAX - len(self._ended)
                 self._ended.update((UUID(bytes=run), None) for run in message.runs[:room])
 

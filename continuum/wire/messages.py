@@ -140,7 +140,7 @@ class Wake(msgspec.Struct, frozen=True, array_like=True, tag="k"):
 
 class Look(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     """router | engine | timer → dispatcher: something can be claimed now (runs, tasks or both), or ``owners``: there is
-    a new one."""
+    a new one. engine → router: mail of its runs may have been missed."""
 
     runs: bool = True
     tasks: bool = False

@@ -160,7 +160,7 @@ def test_nobody_is_taken_for_dead_because_the_server_crashed_and_went_on(open_fo
 
 def answers(store: PostgresStore) -> bool:
     try:
-        store.session.rows("skip_tokens", {})
+        store.session.rows("skip_numbers", {})
     except JournalError:
         return False
     return True

@@ -71,7 +71,7 @@ def test_a_statement_is_prepared_once_and_survives_a_rollback(store: PostgresSto
         started(store)
         raise ZeroDivisionError
     started(store)
-    assert prepared(store) == before == ["flush_2", "insert_one_1"]
+    assert prepared(store) == before == ["flush_3", "insert_one_2", "skip_numbers_1"]
 
 
 @pytest.mark.parametrize("request_", [started, lambda store: signalled(store, started(store))])
@@ -98,7 +98,10 @@ def test_what_cannot_be_sent_leaves_the_session_as_it_was(store: PostgresStore) 
     number = store.session.connections
     good = ("get", {"run": run_id})
     for name in ("\ud800", "\0"):
-        bad = ("signal", {"run": run_id, "name": name, "payload": b"", "delivery_id": None, "early": False})
+        bad = (
+            "signal",
+            {"run": run_id, "name": name, "payload": b"", "delivery_id": None, "told": "", "early": False},
+        )
         with pytest.raises(JournalError):
             store.session.rows(*bad)
         with pytest.raises(JournalError):

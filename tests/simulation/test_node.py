@@ -207,3 +207,9 @@ def test_the_same_seed_is_the_same_world() -> None:
         world, _ = live_through(4)
         ends.append((world.clock.now, world.crashes, world.starts))
     assert ends[0] == ends[1]
+
+
+def test_in_some_worlds_engines_hear_by_themselves_and_in_others_dispatchers_claim_every_run() -> None:
+    told = [live_through(seed)[0].told for seed in range(8)]
+    assert {bool(kinds["leased"]) for kinds in told} == {True, False}
+    assert {bool(kinds["signal"]) for kinds in told} == {True, False}

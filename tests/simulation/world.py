@@ -19,7 +19,6 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from continuum.core.attempt import ActivityInfo, perform, timed_out
 from continuum.core.definitions import registry
 from continuum.errors import JournalError
 from continuum.memory.store import MemoryStore
@@ -27,7 +26,6 @@ from continuum.model.events import ActivityRetried, ActivityScheduled, Compensat
 from continuum.ports.dispatch import Told
 from continuum.ports.journal import RunCommit
 from continuum.ports.mailbox import Notice
-from continuum.ports.offload import Completion, Desk, Lane
 from continuum.runtime.dispatcher import Dispatcher
 from continuum.runtime.engine import Engine
 from continuum.runtime.limits import EngineLimits
@@ -35,8 +33,9 @@ from continuum.runtime.role import Ports, Role
 from continuum.runtime.router import Router
 from continuum.runtime.timer import Timer
 from continuum.runtime.worker import Worker
-from continuum.wire.messages import Execute, Finished, Key
+from continuum.wire.messages import Execute, Key
 from continuum.wire.post import Post
+from tests.simulation.parts import Bench, Lanes
 
 EPOCH = 1_800_000_000.0
 NAMES = ("router", "timer", "dispatcher", "engine-1", "engine-2", "worker-1", "worker-2")
@@ -68,6 +67,7 @@ class Process:
     def __init__(self, world: World, name: str, incarnation: str) -> None:
         self.world, self.name, self.incarnation = world, name, incarnation
         self.alive = True
+        self.hears = False  # by itself, what the database notifies
         self._step_at = float("inf")
         self.post = Post(name, incarnation, world.clock, Wire(self))
         ports = Ports(
@@ -83,6 +83,23 @@ class Process:
         self.role: Role = world.role_of(self, ports)
         self.role.begin()
         self.schedule()
+        if isinstance(self.role, Engine) and world.hearing:
+            world.clock.after(world.latency_s(), self._listen)
+
+    def _listen(self) -> None:
+        """Hear, until the connection breaks, and again a while later."""
+        if not self.alive:
+            return
+        assert isinstance(self.role, Engine)
+        self.hears = not self.hears
+        if self.hears:
+            self.role.hearing.begin("channel")
+        else:
+            self.role.hearing.interrupt()
+        self.run()
+        if self.world.chaos:
+            seconds = 10.0 if self.hears else 0.5
+            self.world.clock.after(self.world.random.expovariate(1 / seconds), self._listen)
 
     def receive(self, data: bytes) -> None:
         opened = self.post.open(data)
@@ -119,100 +136,6 @@ class Wire:
     def send(self, to: str, data: bytes) -> bool:
         self._process.world.carry(to, data)
         return True
-
-
-class Lanes:
-    """Journal work of one engine: it happens a little later, its answer arrives a little later again, or never."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def submit(self, lane: Lane, ticket: int, work: Callable[[Desk], object]) -> None:
-        world = self._process.world
-        world.clock.after(world.latency_s(), lambda: self._happen(ticket, work))
-
-    def _happen(self, ticket: int, work: Callable[[Desk], object]) -> None:
-        world = self._process.world
-        try:
-            completion = Completion(ticket, work(Desk(world.journal_of(self._process), world.store.dispatch)))
-        except JournalError as error:
-            completion = Completion(ticket, error=error)
-        world.clock.after(world.latency_s(), lambda: self._answer(completion))
-
-    def _answer(self, completion: Completion) -> None:
-        if self._process.alive:
-            role = self._process.role
-            assert isinstance(role, Engine)
-            role.complete(completion)
-            self._process.run()
-
-
-class Bench:
-    """The executor of a worker: an attempt takes a random while, and runs at its end."""
-
-    def __init__(self, process: Process, slots: int) -> None:
-        self._process, self._slots = process, slots
-        self._running: dict[Key, Execute] = {}
-        self._queue: list[Execute] = []
-        self._finished: list[Finished] = []
-        self.worn_out = self.beating = False
-
-    @property
-    def running(self) -> int:
-        return len(self._running)
-
-    @property
-    def queued(self) -> int:
-        return len(self._queue)
-
-    def start(self, task: Execute) -> None:
-        self._queue.append(task)
-        self._fill()
-
-    def stop(self, key: Key) -> None:
-        self._queue = [task for task in self._queue if task.key != key]
-        self._running.pop(key, None)
-
-    def finished(self) -> Sequence[Finished]:
-        finished, self._finished = self._finished, []
-        return finished
-
-    def heartbeats(self) -> Sequence[tuple[Key, bytes]]:
-        return ()
-
-    def tick(self) -> None:
-        self._fill()
-
-    def wake_at(self) -> float:
-        return float("inf")
-
-    def _fill(self) -> None:
-        while self._queue and len(self._running) < self._slots:
-            task = self._queue.pop(0)
-            self._running[task.key] = task
-            self._process.world.note_start(task)
-            world = self._process.world
-            world.clock.after(world.random.expovariate(1 / world.attempt_s), partial(self._end, task))
-
-    def _end(self, task: Execute) -> None:
-        if not self._process.alive or self._running.pop(task.key, None) is None:
-            return
-        info = ActivityInfo(run_id=UUID(bytes=task.run), activity=task.activity, attempt=task.attempt)
-        outcome = perform(registry.activity(task.activity), task.args, lambda: info)
-        if task.timeout_s is not None and self._process.world.random.random() < 0.2:
-            outcome = timed_out(task.activity, task.timeout_s)
-        self._finished.append(
-            Finished(
-                task.run,
-                task.seq,
-                task.attempt,
-                outcome.ok,
-                outcome.payload,
-                outcome.timed_out,
-                outcome.retryable,
-            )
-        )
-        self._process.run()
 
 
 class WatchedJournal:
@@ -252,6 +175,9 @@ class World:
         self.store.subscribe(self._notice)
         self.chaos = True
         self.loss, self.fault = loss, fault
+        self.hearing = (
+            self.random.random() < 0.5
+        )  # engines hear by themselves; in other worlds dispatchers claim all
         self.limits = EngineLimits(
             runs_max=self.random.choice([3, 1000]),
             parked_s=self.random.choice([2.0, 60.0]),
@@ -261,6 +187,7 @@ class World:
         self.deaths = 0
         self.starts: Counter[Key] = Counter()
         self.crashes: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()  # kinds of notices
         self._tokens: dict[UUID, tuple[int, str]] = {}
         self._incarnations = itertools.count(1)
         self.processes: dict[str, Process] = {}
@@ -277,7 +204,8 @@ class World:
         store = self.store
         match process.name.partition("-")[0]:
             case "engine":
-                return Engine(ports, Lanes(process), registry.workflow, self.limits)
+                loaded = registry.versions()
+                return Engine(ports, Lanes(process), registry.workflow, self.limits, loaded)
             case "worker":
                 return Worker(ports, Bench(process, 8), store.dispatch, ["default"], 8)
             case "dispatcher":
@@ -337,15 +265,26 @@ class World:
             process.receive(data)
 
     def _notice(self, notice: Notice) -> None:
+        self.told[notice.kind] += 1
         if not (self.chaos and self.random.random() < self.loss):
             self.clock.after(self.latency_s(), lambda: self._hear(notice))
 
     def _hear(self, notice: Notice) -> None:
+        if notice.kind in ("leased", "signal"):
+            self._hear_alone(notice)
+            return
         process = self.processes.get("dispatcher" if notice.kind in ("due", "task") else "router")
         if process is not None:
             assert isinstance(process.role, Router | Dispatcher)
             process.role.notice([notice])
             process.run()
+
+    def _hear_alone(self, notice: Notice) -> None:
+        for process in list(self.processes.values()):
+            if process.hears and notice.owner == f"n/default/{process.name}/{process.incarnation}":
+                assert isinstance(process.role, Engine)
+                process.role.hearing.notice([notice])
+                process.run()
 
     def _fault(self, operation: str) -> None:
         if self.chaos and not operation.startswith("events") and self.random.random() < self.fault:

@@ -83,6 +83,19 @@ def test_a_signal_and_a_cancel_tell_the_live_owner(store: MemoryStore, notices: 
     assert notices == [Notice("mail", lease.run_id, OWNER)] * 2
 
 
+@pytest.mark.rule("S1")
+def test_an_owner_that_hears_is_told_the_next_signal_of_each_name(
+    store: MemoryStore, notices: list[Notice]
+) -> None:
+    lease = leased(store)
+    store.dispatch.hear(OWNER, "channel", 0)
+    for name in ("approved", "approved", "paid"):
+        store.catalog.signal(lease.run_id, name, b"", None)
+    (mail,) = store.journal.mail([lease])
+    first, _, third = mail.signals
+    assert notices == [Notice("signal", lease.run_id, OWNER, signal=told) for told in (first, None, third)]
+
+
 def test_a_signal_to_a_run_without_an_owner_is_announced_as_due(
     store: MemoryStore, notices: list[Notice], clock: Clock
 ) -> None:

@@ -95,9 +95,9 @@ class Scene:
         run_id = uuid4()
         first = self.result(run_id)
         ears = self.ears.get(timeout=LIMIT_S)
+        self.keeper = ears.listener()  # else its first scan may find the end, and it need not listen
         self.end(run_id, ears)
         assert first.result(LIMIT_S).state == "completed"
-        self.keeper = ears.listener()
         self.forget_looks()
         return ears
 

@@ -1,6 +1,6 @@
 -- Lease due runs without a live owner, oldest due first. Locks: runs, those locked by others skipped. Index: continuum_runs_due, continuum_runs_leased, continuum_runs_parked.
 -- The ways to be claimable are read in order up to the limit, and locked as they are read; what exceeds the limit
--- of all together is let go with the transaction. A run that waits for code is due for those who have it only. Committed asynchronously: see skip_tokens.
+-- of all together is let go with the transaction. A run that waits for code is due for those who have it only. Committed asynchronously: see skip_numbers.
 -- "wanted" does not ask for a due_at: that would let the planner walk continuum_runs_due instead of its own small index.
 with me as materialized (
     select owner, loaded from continuum_owners where owner = %(owner)b::text and expires_at > now()

@@ -1,5 +1,5 @@
 -- Lease due runs that nobody holds and that wait for no code, as claim does, and for less. Locks: runs, those locked by others skipped. Index: continuum_runs_due.
--- This is what a new run waits for, so there is nothing in it that a new run does not need. Committed asynchronously: see skip_tokens.
+-- This is what a new run waits for, so there is nothing in it that a new run does not need. Committed asynchronously: see skip_numbers.
 update continuum_runs as run
 set lease_owner = %(owner)b::text,
     lease_token = nextval('continuum_lease_token_seq'),

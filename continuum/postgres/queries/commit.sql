@@ -1,6 +1,6 @@
 -- Write one step of each run of a batch, with timers, signals and tasks; say which runs are fenced off and left out whole. Locks: runs by depth and id, signals, timers, tasks. Index: primary keys.
 -- See commit_events.sql. This one stamps runs with a version of their code besides, and locks first: its runs may be of
--- several generations.
+-- several generations. "forgotten": see forgotten_signals.sql.
 -- "(mail.delivery_id is null) is true" hides from the planner that continuum_signals_delivery could find all of these.
 with batch as (
     select *, state not in ('running', 'suspended') as ends
@@ -9,6 +9,14 @@ with batch as (
         %(results)b::bytea[], %(errors)b::bytea[], %(version_hashes)b::text[]
     ) as step(id, token, base_seq, last_seq, state, result, error, version_hash)
 ),
+forgotten as materialized (
+    select read.run_id
+    from unnest(%(read_runs)b::uuid[], %(read_ids)b::bigint[]) as read(run_id, id)
+    where not exists (
+        select from continuum_signals as mail
+        where mail.id = any(array[read.id]) and (mail.run_id = read.run_id and not mail.consumed) is true
+    )
+),
 held as materialized (
     select batch.*
     from batch
@@ -16,6 +24,7 @@ held as materialized (
     where run.lease_token = batch.token
       and run.last_seq = batch.base_seq
       and run.state in ('running', 'suspended')
+      and (batch.id in (select run_id from forgotten)) is not true
     order by run.depth, run.id
     for no key update of run
 ),

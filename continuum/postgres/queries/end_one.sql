@@ -1,5 +1,6 @@
 -- Write the last step of one run, with two events at most, and tell waiting clients unless the notice is empty; say whether it is fenced off and left out. Locks: the run; the notification queue, at commit. Index: primary keys.
 -- See commit_one.sql. `clear_bare` or `clear_ended` follows in the same transaction, and removes what the step set besides, too.
+-- The signals that it has consumed have to be there, see forgotten_signals.sql.
 -- What is asked of `live` in the end sends the notice as well; it is null only if the run was not written. The notice may
 -- say what the run returned, so it goes to a channel whose name is a secret (migration 0012).
 with live as (
@@ -18,6 +19,13 @@ with live as (
       and run.lease_token = %(token)b::bigint
       and run.last_seq = %(base_seq)b::bigint
       and run.state in ('running', 'suspended')
+      and not exists (
+          select from unnest(%(reads)b::bigint[]) as read(id)
+          where not exists (
+              select from continuum_signals as mail
+              where mail.id = any(array[read.id]) and (mail.run_id = %(id)b::uuid and not mail.consumed) is true
+          )
+      )
     returning run.id
 ),
 written as (

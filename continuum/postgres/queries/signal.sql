@@ -1,5 +1,7 @@
 -- Put a signal into the mailbox of a run, and wake it. Locks: the run, then signals. Index: primary keys, continuum_signals_delivery.
 -- The run's lock comes first: the run cannot end, move or be given back between the look at it and the insertion.
+-- An engine that hears is told the signal itself, if that is the next one of its name: asked under the lock, so nobody comes
+-- between. Otherwise, and if it is long, it is told that there is mail.
 -- The third column is the last run of the chain if the run was continued: the signal is for that one.
 with run as materialized (
     select id, state, lease_owner, due_at, continued_to_run_id
@@ -13,7 +15,7 @@ stored as (
     from run
     where state in ('running', 'suspended')
     on conflict (run_id, delivery_id) do nothing
-    returning run_id
+    returning run_id, id
 ),
 woken as (
     update continuum_runs
@@ -43,8 +45,13 @@ select
     case
         when stored.run_id is null then null
         when owner.owner is null then pg_notify(current_schema() || '_due', 'due')
-        else pg_notify(
+        when owner.channel is null then pg_notify(
             current_schema() || '_wake', 'mail:' || replace(run.id::text, '-', '') || ':' || owner.owner
+        )
+        else pg_notify(
+            owner.channel,
+            'signal:' || replace(run.id::text, '-', '') || ':' || stored.id || ':'
+            || case when continuum_unread_before(run.id, %(name)b::text, stored.id) then '' else %(told)b::text end
         )
     end,
     case when %(early)b::boolean then set_config('synchronous_commit', 'off', true) end

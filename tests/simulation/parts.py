@@ -1,0 +1,112 @@
+"""What stands in for threads and connections in a simulated node: an engine's lanes, and a worker's executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from continuum.core.attempt import ActivityInfo, perform, timed_out
+from continuum.core.definitions import registry
+from continuum.errors import JournalError
+from continuum.ports.offload import Completion, Desk, Lane
+from continuum.runtime.engine import Engine
+from continuum.wire.messages import Execute, Finished, Key
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Process
+
+
+class Lanes:
+    """Journal work of one engine: it happens a little later, its answer arrives a little later again, or never."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def submit(self, lane: Lane, ticket: int, work: Callable[[Desk], object]) -> None:
+        world = self._process.world
+        world.clock.after(world.latency_s(), lambda: self._happen(ticket, work))
+
+    def _happen(self, ticket: int, work: Callable[[Desk], object]) -> None:
+        world = self._process.world
+        try:
+            completion = Completion(ticket, work(Desk(world.journal_of(self._process), world.store.dispatch)))
+        except JournalError as error:
+            completion = Completion(ticket, error=error)
+        world.clock.after(world.latency_s(), lambda: self._answer(completion))
+
+    def _answer(self, completion: Completion) -> None:
+        if self._process.alive:
+            role = self._process.role
+            assert isinstance(role, Engine)
+            role.complete(completion)
+            self._process.run()
+
+
+class Bench:
+    """The executor of a worker: an attempt takes a random while, and runs at its end."""
+
+    def __init__(self, process: Process, slots: int) -> None:
+        self._process, self._slots = process, slots
+        self._running: dict[Key, Execute] = {}
+        self._queue: list[Execute] = []
+        self._finished: list[Finished] = []
+        self.worn_out = self.beating = False
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def queued(self) -> int:
+        return len(self._queue)
+
+    def start(self, task: Execute) -> None:
+        self._queue.append(task)
+        self._fill()
+
+    def stop(self, key: Key) -> None:
+        self._queue = [task for task in self._queue if task.key != key]
+        self._running.pop(key, None)
+
+    def finished(self) -> Sequence[Finished]:
+        finished, self._finished = self._finished, []
+        return finished
+
+    def heartbeats(self) -> Sequence[tuple[Key, bytes]]:
+        return ()
+
+    def tick(self) -> None:
+        self._fill()
+
+    def wake_at(self) -> float:
+        return float("inf")
+
+    def _fill(self) -> None:
+        while self._queue and len(self._running) < self._slots:
+            task = self._queue.pop(0)
+            self._running[task.key] = task
+            self._process.world.note_start(task)
+            world = self._process.world
+            world.clock.after(world.random.expovariate(1 / world.attempt_s), partial(self._end, task))
+
+    def _end(self, task: Execute) -> None:
+        if not self._process.alive or self._running.pop(task.key, None) is None:
+            return
+        info = ActivityInfo(run_id=UUID(bytes=task.run), activity=task.activity, attempt=task.attempt)
+        outcome = perform(registry.activity(task.activity), task.args, lambda: info)
+        if task.timeout_s is not None and self._process.world.random.random() < 0.2:
+            outcome = timed_out(task.activity, task.timeout_s)
+        self._finished.append(
+            Finished(
+                task.run,
+                task.seq,
+                task.attempt,
+                outcome.ok,
+                outcome.payload,
+                outcome.timed_out,
+                outcome.retryable,
+            )
+        )
+        self._process.run()
