@@ -76,34 +76,32 @@ class Engine:
         loaded: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._ports, self._limits = ports, limits
+        self._clock = clock = ports.clock
         self.code = Code(workflow)
-        self._clock = ports.clock
-        self._runs: dict[bytes, LiveRun] = {}
         self._crew = Crew(ports.crew)
-        self._asking = Asking(offload, ports.clock)
-        owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
-        self._loading = Loading(self._asking, self._loaded)
-        look_for_leases = LeaseScan(self._asking, str(owner), self._runs, self._loading).look
-        self._ownership = Ownership(owner, "", self._asking, ports.clock, look_for_leases, loaded)
-        self._outgoing = Outgoing(ports)
-        self._commits = Commits(self._asking, self._settle, self._broken, self._outgoing)
-        room, now_us = lambda: self._commits.room, self._ownership.now_us
-        self._firing = Firing(self._runs, room, now_us, self._touch, self._missed)
-        self._reading = Reading(self._asking, self._runs, self._read)
-        self._results = Results(self._asking)
-        look = self._reading.want
-        self._attempts = Attempts(ports, self._runs, self._crew, self._commits, now_us, self._results, look)
-        self._strays = Strays(self._asking, self._attempts.placement, self._attempts.stop)
-        self._snapshots = Snapshots(self._asking, self._limits.snapshot_every)
+        self._runs = runs = dict[bytes, LiveRun]()
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
-        ways = self._loading, self._reading, self._outgoing
-        self.hearing = Hearing(
-            self._asking, self._ownership, self._runs, *ways, self._take, self._touch, room
-        )
-        self._kin = Kin(self._loading, self._reading, self._outgoing)
         self._draining = False
-        held, due = (self._runs, self._attempts), self._outgoing.runs_due
-        self._releasing = Releasing(self._asking, ports.clock, self._limits, *held, self._drop, due)
+        self._asking = asking = Asking(offload, clock)
+        self._outgoing = outgoing = Outgoing(ports)
+        self._loading = loading = Loading(asking, self._loaded)
+        self._reading = reading = Reading(asking, runs, self._read)
+        owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
+        look_for_leases = LeaseScan(asking, str(owner), runs, loading).look
+        self._ownership = Ownership(owner, "", asking, clock, look_for_leases, loaded)
+        self._commits = Commits(asking, self._settle, self._broken, outgoing)
+        room, now_us, touch = lambda: self._commits.room, self._ownership.now_us, self._touch
+        self._firing = Firing(runs, room, now_us, touch, self._missed)
+        self.hearing = Hearing(
+            asking, self._ownership, runs, loading, reading, outgoing, self._take, touch, room
+        )
+        self._results = results = Results(asking)
+        self._attempts = Attempts(ports, runs, self._crew, self._commits, now_us, results, reading.want)
+        self._strays = Strays(asking, self._attempts.placement, self._attempts.stop)
+        self._snapshots = Snapshots(asking, limits.snapshot_every)
+        self._kin = Kin(loading, reading, outgoing)
+        gone, told = self._drop, outgoing.runs_due
+        self._releasing = Releasing(asking, clock, limits, runs, self._attempts, gone, told)
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
