@@ -101,7 +101,8 @@ def _has_definitions(name: str, module: ModuleType, known: Registry) -> bool:
     if any(isinstance(value, Workflow | Activity) for value in vars(module).values()):
         return True
     definitions: list[Definition[..., object]] = [*known.workflows.values(), *known.activities.values()]
-    return any(d.fn.__module__ == name or d.fn.__module__.startswith(name + ".") for d in definitions)
+    modules = [d.fn.__module__ or "" for d in definitions]  # a function that was made by exec may have none
+    return any(module == name or module.startswith(name + ".") for module in modules)
 
 
 def _file_of(module: ModuleType) -> str:

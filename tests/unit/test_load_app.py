@@ -83,6 +83,13 @@ def test_a_module_without_definitions_is_refused(module: WriteModule) -> None:
     assert message_of(name).startswith(f"{name} has no workflows and no activities")
 
 
+def test_a_definition_that_belongs_to_no_module_is_passed_over(module: WriteModule) -> None:
+    namespace: dict[str, object] = {"__name__": None}
+    exec("from continuum import activity\n@activity(name='of.no.module')\ndef stray(): ...", namespace)
+    name = module("x = 1")
+    assert message_of(name).startswith(f"{name} has no workflows and no activities")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
