@@ -5,21 +5,19 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from continuum.model.run import RunSeed, RunState
 from continuum.ports.journal import Lease, Release, RunCommit, TaskOutcome
-from continuum.postgres import PostgresStore, migrate, open_store
+from continuum.postgres import PostgresStore
+from tests.integration.races import LIMIT_S, OWNER, Connection, OpenStore, another, connection, store
 
-OWNER = "node/default/engine-1/boot-1"
-LIMIT_S = 30.0
+__all__ = ["another", "connection", "store"]  # fixtures
 ESCAPED = """
     select child.id, parent.state
     from continuum_runs as child join continuum_runs as parent on parent.id = child.parent_run_id
@@ -30,37 +28,6 @@ LEFT_BEHIND = """
     where run.completed_at is not null
 """
 T = TypeVar("T")
-OpenStore = Callable[..., PostgresStore]
-Connection = psycopg.Connection[tuple[object, ...]]
-
-
-@pytest.fixture
-def another(database_url: str, fresh_schema: str) -> Iterator[OpenStore]:
-    """Return what opens one more store on the test's schema; each has a connection of its own."""
-    migrate(database_url, fresh_schema)
-    stores: list[PostgresStore] = []
-
-    def open_another(name: str = "family") -> PostgresStore:
-        stores.append(open_store(database_url, fresh_schema, name))
-        return stores[-1]
-
-    yield open_another
-    for store in stores:
-        store.close()
-
-
-@pytest.fixture
-def store(another: OpenStore) -> PostgresStore:
-    store = another()
-    store.dispatch.register(OWNER, "node", "ipc://engine-1", 600.0)
-    return store
-
-
-@pytest.fixture
-def connection(database_url: str, store: PostgresStore, fresh_schema: str) -> Iterator[Connection]:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("set search_path = {}").format(sql.Identifier(fresh_schema)))
-        yield connection
 
 
 @pytest.fixture
