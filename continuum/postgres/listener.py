@@ -55,9 +55,8 @@ class Listener:
                         self._secret, channels = secret.encode(), (*channels, secret)
                 for channel in channels:
                     connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
-                connection.execute(
-                    "select"
-                )  # or the name of a secret channel would stand in pg_stat_activity
+                # The last statement of a session stands in pg_stat_activity: not the name of a secret channel.
+                connection.execute("select")
         except BaseException:
             self.close()
             raise

@@ -53,7 +53,7 @@ class Ownership:
         self._asking.ask(Lane.LEASE, register, self._registered)
 
     def answer(self, owner: str) -> None:
-        """Somebody doubts that this owner lives: renew its row at once. Nothing happens before it is registered."""
+        """Somebody doubts that this owner lives: renew its row at once, or as soon as it is registered."""
         if owner == self.owner:
             self.look()
 
