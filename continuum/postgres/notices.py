@@ -128,7 +128,10 @@ def parse(payload: bytes) -> list[Notice]:
 
 
 def _told(*fields: object) -> str:
-    text = _encode(fields)
+    try:
+        text = _encode(fields)
+    except UnicodeEncodeError:  # the statement that stores it says so, as a JournalError
+        return ""
     return b2a_base64(text, newline=False).decode() if len(text) <= OUTCOME_BYTES_MAX else ""
 
 

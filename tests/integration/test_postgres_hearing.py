@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from continuum.errors import JournalError
 from continuum.model.run import RunSeed
 from continuum.ports.journal import Lease, SignalRow
 from continuum.ports.mailbox import Notice
@@ -151,6 +152,15 @@ def test_each_connection_that_gives_leases_skips_what_a_crash_may_have_forgotten
     )
     assert second > first + 900_000
     assert third == second + 1
+
+
+def test_text_that_cannot_be_stored_is_refused_by_the_store_and_not_by_what_is_told(
+    store: PostgresStore, ear: Listener
+) -> None:
+    with pytest.raises(JournalError, match="surrogates"):
+        store.catalog.insert([RunSeed(id=uuid4(), workflow="\ud800", args=b"")])
+    with pytest.raises(JournalError, match="surrogates"):
+        store.catalog.signal(started(store), "\ud800", b"", None)
 
 
 @pytest.mark.rule("S1", "S3")
