@@ -1,1 +1,1 @@
-"""See the package map in docs/design.md."""
+"""See the package map in docs/decisions.md."""
