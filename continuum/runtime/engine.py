@@ -87,7 +87,7 @@ class Engine:
         self._loading = loading = Loading(asking, self._loaded)
         self._reading = reading = Reading(asking, runs, self._read)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
-        look_for_leases = LeaseScan(asking, str(owner), runs, loading).look
+        look_for_leases = LeaseScan(asking, str(owner), runs, loading, clock).look
         self._ownership = Ownership(owner, "", asking, clock, look_for_leases, loaded)
         self._commits = Commits(asking, self._settle, self._broken, outgoing)
         room, now_us, touch = lambda: self._commits.room, self._ownership.now_us, self._touch

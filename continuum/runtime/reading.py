@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
+from continuum.ports.clock import Clock
 from continuum.ports.journal import Lease, LoadedRun, Mail
 from continuum.ports.offload import Lane, MailWork
 from continuum.runtime.asking import Asking
@@ -13,6 +16,9 @@ from continuum.runtime.recent import Recent
 LOADS_MAX = 100
 MAILS_MAX = 1000
 MISSED_MAX = 10_000  # beyond it the router's scan finds the mail
+LATE_S = 50.0  # from a token to its commit at most: a statement ends after 30 s, whatever it waits for
+MARK_S = 9.0  # below the interval of the looks
+MARKS = 1 + math.ceil(LATE_S / MARK_S)  # when the last is made, the first is LATE_S old
 
 
 class Loading:
@@ -117,13 +123,22 @@ class Reading:
 class LeaseScan:
     """Finds the leases that a lost message never announced (B6), and has those loaded that are none of ``runs``.
 
-    Tokens grow, but a smaller one may be committed later; so each scan begins where the one before the last ended. One
-    that would find nothing, because no lease has a token beyond that, is not asked for.
+    Tokens grow, but a token is taken before its lease is committed, and a statement that waits meanwhile commits it
+    up to `LATE_S` later, when many larger ones have been seen. So a scan looks beyond the largest token of `LATE_S`
+    ago, again and again at those that came since. One that would find nothing, because no lease has a token beyond
+    that, is not asked for.
     """
 
-    def __init__(self, asking: Asking, owner: str, runs: Mapping[bytes, LiveRun], loading: Loading) -> None:
-        self._asking, self._owner, self._runs, self._loading = asking, owner, runs, loading
-        self._from = self._next = 0
+    def __init__(
+        self, asking: Asking, owner: str, runs: Mapping[bytes, LiveRun], loading: Loading, clock: Clock
+    ) -> None:
+        self._asking, self._owner, self._runs = asking, owner, runs
+        self._loading, self._clock = loading, clock
+        self._marks: deque[int] = deque(
+            [0], MARKS
+        )  # the largest token of a look every `MARK_S`, the oldest first
+        self._marked_at = clock.monotonic()
+        self._newest = 0
         self._busy = False
         self._later: int | None = None  # what to look for after the scan that is under way
 
@@ -132,17 +147,18 @@ class LeaseScan:
         if self._busy:
             self._later = newest
             return
-        if newest <= self._from:
+        self._newest = max(self._newest, newest)
+        token = self._marks[0]
+        if newest <= token:
             self._scanned([])
             return
         self._busy = True
-        owner, token = self._owner, self._from
+        owner = self._owner
         self._asking.ask(Lane.READ, lambda desk: desk.journal.leased_since(owner, token), self._scanned)
 
     def _scanned(self, leases: list[Lease]) -> None:
         self._busy = False
-        self._from = self._next
-        self._next = max((lease.token for lease in leases), default=self._next)
+        self._mark()
         for lease in leases:
             run_id = lease.run_id.bytes
             if run_id not in self._runs and run_id not in self._loading:
@@ -150,3 +166,11 @@ class LeaseScan:
         if self._later is not None:
             newest, self._later = self._later, None
             self.look(newest)
+
+    def _mark(self) -> None:
+        """Note what is known now, however many looks there were: `MARKS` of them take `LATE_S`, also if the database
+        stood still meanwhile and nothing was answered."""
+        now = self._clock.monotonic()
+        if now >= self._marked_at + MARK_S:
+            self._marks.append(self._newest)
+            self._marked_at = now

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 
+from continuum.memory import MemoryStore
 from continuum.model import payload
 from continuum.model.ids import Owner
 from continuum.model.run import RunSeed
+from continuum.ports.dispatch import Beat, Dispatch
+from continuum.ports.journal import Lease
+from continuum.ports.offload import Desk
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.outgoing import Outgoing
 from continuum.wire.messages import Ask, EngineReady
@@ -86,12 +91,70 @@ def test_a_lease_is_found_also_when_newer_ones_have_been_announced(house: House)
     assert house.engine.runs == 3
 
 
+class Unborn:
+    """The journal and the owners of a database in which the leases of some runs are not committed yet."""
+
+    def __init__(self, store: MemoryStore, run_ids: set[UUID]) -> None:
+        self._store, self._run_ids = store, run_ids
+        self.load, self.commit, self.mail = store.journal.load, store.journal.commit, store.journal.mail
+        self.keep, self.ended = store.journal.keep, store.journal.ended
+        self.release, self.save_snapshot = store.journal.release, store.journal.save_snapshot
+
+    def leased_since(self, owner: str, token: int) -> list[Lease]:
+        leases = self._store.journal.leased_since(owner, token)
+        return [lease for lease in leases if lease.run_id not in self._run_ids]
+
+    def heartbeat(self, owner: str, ttl_s: float) -> Beat | None:
+        beat = self._store.dispatch.heartbeat(owner, ttl_s)
+        tokens = [lease.token for lease in self.leased_since(owner, 0)]
+        return beat and Beat(beat.now, max(tokens, default=0))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store.dispatch, name)
+
+
+@pytest.mark.rule("B6")
+@pytest.mark.parametrize("late_s", [15, 29, 45])
+def test_a_lease_that_is_committed_long_after_its_token_was_taken_is_found_within_30_s(
+    house: House, late_s: float
+) -> None:
+    late, unborn = UUID(int=7), {UUID(int=7)}
+    database = Unborn(house.stage.store, unborn)
+    house.desks.use(Desk(database, cast(Dispatch, database)))
+    house.start(waits, number=1)
+    seed = RunSeed(id=late, workflow=chain.name, args=payload.encode([[0], {}]))
+    house.stage.store.catalog.insert([seed], owner=OWNER)
+    for number in range(2, 2 + int(late_s / 5)):
+        house.advance(5)
+        house.start(waits, number=number + 10)
+    assert house.state(late) == "running"
+    unborn.clear()
+    house.advance(30)
+    assert house.state(late) == "completed"
+
+
+@pytest.mark.rule("B6")
+def test_looks_that_come_quickly_do_not_make_a_token_old(house: House) -> None:
+    late, unborn = UUID(int=7), {UUID(int=7)}
+    database = Unborn(house.stage.store, unborn)
+    house.desks.use(Desk(database, cast(Dispatch, database)))
+    seed = RunSeed(id=late, workflow=chain.name, args=payload.encode([[0], {}]))
+    house.stage.store.catalog.insert([seed], owner=OWNER)
+    for number in range(30):
+        house.start(waits, number=number + 10)
+        house.router.post.hint("engine-1", Ask(OWNER))
+        house.settle()
+    unborn.clear()
+    house.advance(30)
+    assert house.state(late) == "completed"
+
+
 def test_an_engine_that_knows_all_of_its_leases_does_not_look_for_others(house: House) -> None:
     house.start(waits)
     house.advance(10)
     house.settle()
     asked = Counter[str]()
-    house.advance(20)
+    house.advance(70)
     house.stage.store.fault = lambda operation: asked.update([operation])
     house.advance(20)
     assert (asked["heartbeat"], asked["leased_since"]) == (2, 0)
