@@ -54,9 +54,12 @@ class EngineLoad(msgspec.Struct):
 
 
 class WorkerLoad(msgspec.Struct):
+    """What one worker said last. ``stuck``: what does not go on there, for a person."""
+
     queues: tuple[str, ...] = ()
     slots: int = 0
     busy: int = 0
+    stuck: tuple[str, ...] = ()
 
 
 class _Count(msgspec.Struct):
@@ -86,7 +89,8 @@ class LocalLoad:
         self._entries.join(ENGINES, name)
 
     def worker_says(self, name: str, said: WorkerReady) -> None:
-        self.workers[name] = WorkerLoad(said.queues, 0 if said.stopping else said.window, said.running)
+        slots = 0 if said.stopping else said.window
+        self.workers[name] = WorkerLoad(said.queues, slots, said.running, said.stuck)
         for queue in said.queues:
             if said.stopping:
                 self._entries.leave(QUEUES + queue, name)

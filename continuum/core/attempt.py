@@ -111,6 +111,12 @@ def last_heartbeat() -> tuple[object, ...] | None:
     return tuple(cast("list[object]", payload.decode(last, path="last_heartbeat")))
 
 
+def current_pulse() -> Pulse | None:
+    """Return where the heartbeats of the attempt that this code runs in go, None outside of one."""
+    running = _current.get()
+    return None if running is None else running[1]
+
+
 def _running(function: str) -> tuple[Callable[[], ActivityInfo], Pulse]:
     running = _current.get()
     if running is None:

@@ -129,7 +129,7 @@ def run_worker(child: Child) -> int:
     wake, leading = Wake(), Leading()
     config = child.site.config
     executor = ThreadAndLoopExecutor(
-        registry.activity, config.slots, wake.set, child.ports.clock, leading.ready
+        registry.activity, config.slots, wake.set, child.ports.clock, leading.ready, leading.host
     )
     with _store(child) as store, closing(executor):
         worker = Worker(child.ports, executor, store.dispatch, config.queues, config.slots)

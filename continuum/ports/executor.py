@@ -56,6 +56,11 @@ class Executor(Protocol):
     def queued(self) -> int: ...
 
     @property
+    def stuck(self) -> Sequence[str]:
+        """What does not go on, or goes on although it is over: a line each, for a person."""
+        ...
+
+    @property
     def worn_out(self) -> bool:
         """So many threads are lost to abandoned attempts that the process should be replaced (A9)."""
         ...

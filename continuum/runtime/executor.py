@@ -3,6 +3,7 @@
 A threaded attempt that runs for too long is abandoned: its end is reported, its thread goes on because nothing can stop
 it, and what it returns is dropped. When more than half of the slots are lost in this way, ``worn_out`` asks for a new
 process. An isolated attempt occupies a thread too, but its process is killed with its children, and the thread is free.
+An ``async def`` that blocks its loop is dealt with in :mod:`continuum.runtime.loops`.
 
 A ``def`` that was brief the last time, and is the only open attempt, is left to the thread of the worker's loop, if
 that can be spared: :mod:`continuum.runtime.leading`.
@@ -20,7 +21,8 @@ from continuum.errors import UnknownWorkflowError
 from continuum.ports.clock import Clock
 from continuum.runtime.isolation import Isolation
 from continuum.runtime.job import Job, Ledger, job_of
-from continuum.runtime.loop_thread import LoopThread
+from continuum.runtime.loop_thread import Host, in_thread
+from continuum.runtime.loops import Loops
 from continuum.runtime.threads import Threads
 from continuum.wire.messages import Execute, Finished, Key
 
@@ -32,7 +34,7 @@ class ThreadAndLoopExecutor:
 
     ``lookup`` finds an activity by name, and raises ``UnknownWorkflowError``. ``slots``: how many attempts run at once,
     for each of the two kinds. ``wake`` is called from any thread when ``finished`` has something. ``spared`` says that
-    the caller of ``start`` will run what it finds by ``take_lone``.
+    the caller of ``start`` will run what it finds by ``take_lone``. ``home`` lets a thread run the event loop.
     """
 
     def __init__(
@@ -42,13 +44,14 @@ class ThreadAndLoopExecutor:
         wake: Callable[[], None],
         clock: Clock,
         spared: Callable[[], bool] = lambda: False,
+        home: Host = in_thread,
     ) -> None:
         self._lookup, self._slots, self._clock = lookup, slots, clock
         self._wake, self._spared = wake, spared
         self._ledger = Ledger(wake, clock)
         self._isolation = Isolation(clock)
         self._threads = Threads(self._run, slots, clock)
-        self._loop = LoopThread(self._ledger.end, slots, clock)
+        self._loops = Loops(self._ledger.end, slots, clock, home)
         self._lone: Job | None = None  # that waits for `take_lone`
         self._brief: set[str] = set()  # activities that took less than BRIEF_S the last time
         self._timed: dict[Key, Job] = {}  # in threads, running, with a time-out
@@ -66,7 +69,7 @@ class ThreadAndLoopExecutor:
         if self._lone is not None:
             self._queue_lone()
         if definition.is_async and not job.isolated:
-            self._loop.put(job)
+            self._loops.put(job)
             return
         if job.timed:
             timeout_s = job.late_at() - job.started_at  # the shorter of its two
@@ -101,7 +104,7 @@ class ThreadAndLoopExecutor:
         if job.isolated:
             self._isolation.kill(job)
         elif job.definition.is_async:
-            self._loop.stop(key)
+            self._loops.stop(job)
         else:
             self._threads.lose(1)
 
@@ -120,15 +123,21 @@ class ThreadAndLoopExecutor:
         now = self._clock.monotonic()
         if now >= self._check_at:
             self._expire(now)
+        if now >= self._loops.look_at:
+            self._loops.look(now)
 
     def wake_at(self) -> float:
-        return min(self._threads.wake_at(), self._check_at)
+        return min(self._threads.wake_at(), self._check_at, self._loops.look_at)
 
     def close(self) -> None:
         """End the threads and the loop, without waiting for what they run; kill the processes."""
         self._isolation.close()
         self._threads.close()
-        self._loop.close()
+        self._loops.close()
+
+    def release_home(self) -> bool:
+        """End the event loop, and return whether who hosted it has its thread again."""
+        return self._loops.release_home()
 
     @property
     def running(self) -> int:
@@ -136,12 +145,18 @@ class ThreadAndLoopExecutor:
 
     @property
     def queued(self) -> int:
-        return self._threads.queued + self._loop.queued + (self._lone is not None)
+        return self._threads.queued + self._loops.queued + (self._lone is not None)
 
     @property
     def abandoned(self) -> int:
         """Attempts that go on although their end was decided: each holds a thread, or hangs on the loop."""
-        return self._threads.lost + self._loop.lost
+        return self._threads.lost + self._loops.lost
+
+    @property
+    def stuck(self) -> Sequence[str]:
+        lost = self._threads.lost
+        late = [f"{lost} activities go on in threads although their attempts are over"] if lost else []
+        return [*self._loops.stuck, *late]
 
     @property
     def worn_out(self) -> bool:

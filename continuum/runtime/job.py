@@ -26,8 +26,8 @@ from continuum.wire.messages import Execute, Finished, Key
 class Job(msgspec.Struct, eq=False):
     """``timed``: time may end it. ``ticket``: what `take` takes. ``started_at`` is set, by the monotonic clock, when it
     begins to run, ``seen_at`` also with every heartbeat; ``details`` is what the last one said. ``ending``: how it ends
-    although it goes on, because it is late. ``lone``: whoever runs it looks for its result. It is the ``Pulse`` of its
-    attempt."""
+    although it goes on, because it is late. ``killed``: nobody waits for it. ``cut_at``: when it was interrupted where
+    it blocked its loop. ``lone``: whoever runs it looks for its result. It is the ``Pulse`` of its attempt."""
 
     task: Execute
     definition: Activity[..., Any]
@@ -41,6 +41,7 @@ class Job(msgspec.Struct, eq=False):
     details: bytes = b""
     ending: Outcome | None = None
     killed: bool = False
+    cut_at: float = -math.inf
     lone: bool = False
 
     def take(self) -> bool:

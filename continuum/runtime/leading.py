@@ -14,8 +14,9 @@ To wake the follower for each job would cost half of what is won, and to set a t
 sleeps for good only when no job has come for REST_LOOKS looks. That is slow for a job that takes long; therefore only
 what was brief the last time is run here (``ThreadAndLoopExecutor.take_lone``).
 
-The main thread only waits for the end, because it must be free to leave while a job runs: the threads here may be
-abandoned, as those of the executor (A9).
+The main thread waits for the end, because it must be free to leave while a job runs: the threads here may be
+abandoned, as those of the executor (A9). Meanwhile it can be the host of one thing that somebody can end: the event
+loop, which an attempt may block, and only the main thread can be broken into (:mod:`continuum.runtime.interrupt`).
 
 Source of the idea: Leader/Followers (Schmidt, O'Ryan, Kircher, Pyarali, Buschmann, 2000), where a leader gives the lead
 away before it handles an event; here it is taken from it if that takes long.
@@ -23,6 +24,7 @@ away before it handles an event; here it is taken from it if that takes long.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -60,6 +62,10 @@ class Jobs(Protocol):
         """Run it in this thread, and return whether the thread ``leads`` afterwards. Who does wakes nobody."""
         ...
 
+    def release_home(self) -> bool:
+        """End what the main thread hosts; False if it does not end."""
+        ...
+
 
 class Leading:
     """Turns one shell. ``ready`` is for the leader, ``run`` for the main thread."""
@@ -67,7 +73,7 @@ class Leading:
     def __init__(self) -> None:
         self._lead: SimpleQueue[None] = SimpleQueue()  # empty while a thread has it
         self._call: SimpleQueue[None] = SimpleQueue()  # wakes a follower that does not look by itself
-        self._ended: SimpleQueue[int | BaseException] = SimpleQueue()
+        self._ended: SimpleQueue[int | BaseException | Callable[[], None]] = SimpleQueue()
         self._over = self._watching = False
         self._number = 0  # of the job that the leader runs, or ran last
         self._lock = Lock()
@@ -87,12 +93,24 @@ class Leading:
         """Turn the shell to its end, and return its exit code. What the loop raises is raised here."""
         self._shell, self._jobs = shell, jobs
         self._start(leads=True)
-        end = self._ended.get()
+        while callable(end := self._ended.get()):
+            end()
         self._over = True
         self._call.put(None)
         if isinstance(end, BaseException):
             raise end
         return end
+
+    def host(self, work: Callable[[], None]) -> None:
+        """Have the main thread do ``work``, which `Jobs.release_home` ends."""
+        self._ended.put(work)
+
+    def _end(self, end: int | BaseException) -> None:
+        self._ended.put(end)
+        if not self._jobs.release_home():
+            os._exit(
+                end if isinstance(end, int) else 1
+            )  # an attempt holds the main thread, in code of its own
 
     def _start(self, *, leads: bool) -> None:
         Thread(target=self._live, args=[leads], name="continuum-loop-leader", daemon=True).start()
@@ -106,13 +124,13 @@ class Leading:
                     self._shell.tick()  # which the former leader has put off
                 end = self._turns()
                 if end is not None:
-                    self._ended.put(end)
+                    self._end(end)
                     return
                 leads = False
                 if not self._enlist():
                     return
         except BaseException as error:  # noqa: BLE001 - the main thread raises it
-            self._ended.put(error)
+            self._end(error)
 
     def _enlist(self) -> bool:
         """Become the follower, if there is none."""

@@ -369,7 +369,10 @@ class Worker:
         self._neighbours.announce("engine", WorkerReady(self._queues, window, self._open, leaving))
         self._neighbours.announce(DISPATCHER, WorkerReady(self._queues, free, self._open, leaving))
         self._neighbours.announce(
-            GROUP, WorkerReady(self._queues, self._slots, min(self._open, self._slots), leaving)
+            GROUP,
+            WorkerReady(
+                self._queues, self._slots, min(self._open, self._slots), leaving, tuple(self._executor.stuck)
+            ),
         )
         self._announced, self._announced_at, self._changed_at = (window, free), now, math.inf
         lingers = leaving and not self._farewell.over

@@ -81,12 +81,13 @@ class WorkerReady(msgspec.Struct, frozen=True, array_like=True, tag="w"):
     """worker → engines, dispatcher, group: at start, when its window changes, and now and then.
 
     ``window``: how many attempts the receiver may have at this worker at once (its credit); to the group it says how
-    many the worker runs at once at most."""
+    many the worker runs at once at most. ``stuck``, to the group alone: what does not go on there."""
 
     queues: tuple[str, ...]
     window: int
     running: int
     stopping: bool = False
+    stuck: tuple[str, ...] = ()
 
 
 class LastWord(msgspec.Struct, frozen=True, array_like=True, tag="L"):

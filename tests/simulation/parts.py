@@ -53,6 +53,7 @@ class Bench:
         self._queue: list[Execute] = []
         self._finished: list[Finished] = []
         self.worn_out = self.beating = False
+        self.stuck: list[str] = []
 
     @property
     def running(self) -> int:

@@ -32,7 +32,9 @@ def node(name: str, members: list[MemberStatus]) -> NodeStatus:
         ProcessStatus("engine-1", "engine", 11, "b-3", 0, "starting"),
     ]
     engines = {"engine-1": EngineLoad(12_000, 8_000, 7_500, 431.0, 23.4)}
-    workers = {"worker-1": WorkerLoad(("default", "gpu"), 200, 180)}
+    workers = {
+        "worker-1": WorkerLoad(("default", "gpu"), 200, 180, ("shop.flows.pack blocks its event loop",))
+    }
     return NodeStatus(
         name,
         "default",
@@ -106,6 +108,7 @@ def test_what_is_stuck_is_said_in_words(troubled: View) -> None:
         "host beta is dead, for 75s",
         "host gamma is alive, and did not answer",
         "alpha: engine-1 is starting",
+        "alpha: worker-1: shop.flows.pack blocks its event loop",
         "owner beta/default/engine-1/bootbeta-2 has no host: 41 runs, 0 tasks",
         "queue tape has work and no worker",
         "4 runs are due and nobody takes them, the oldest for 31s",

@@ -36,6 +36,7 @@ class TableExecutor:
         self.started: list[Execute] = []
         self.stopped: list[Key] = []
         self.worn_out = False
+        self.stuck: list[str] = []
         self.beats: dict[Key, bytes] = {}
         self._finished: list[Finished] = []
 

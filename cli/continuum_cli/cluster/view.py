@@ -161,6 +161,9 @@ def _hosts(view: View) -> Iterator[str]:
         for process in node.processes:
             if process.state != "running":
                 yield f"{node.node}: {process.name} is {process.state}"
+        for name, worker in sorted(node.workers.items()):
+            for line in worker.stuck:
+                yield f"{node.node}: {name}: {line}"
 
 
 def _waiting(view: View, overview: Overview) -> Iterator[str]:
