@@ -9,7 +9,7 @@ from typing import Any
 from continuum.model.mismatch import Mismatch, unexpected
 from continuum.model.path import at_index, at_key, at_member
 from continuum.model.plain import SCALAR_TYPES
-from continuum.model.record import Compile, Restore, each
+from continuum.model.record import MAPS, MAPS_EXACT, Compile, Restore, each
 
 _ANY_ORDERED = (list, tuple)
 _ANY = (list, tuple, set, frozenset)
@@ -124,20 +124,21 @@ def _one_by_one(restorers: list[Restore]) -> Callable[[Any], list[object]]:
 
 
 def mapping_restorer(
-    annotation: object, origin: object, key: object, value: object, compile_part: Compile
+    annotation: object, origin: object, key: object, value: object, compile_part: Compile, *, exact: bool
 ) -> Restore:
     build = MAPPINGS[origin]
+    maps = MAPS_EXACT if exact else MAPS
     restore_key, restore_value = compile_part(key), compile_part(value)
     kinds = [part if isinstance(part, type) and part in SCALAR_TYPES else None for part in (key, value)]
     all_keys, all_values = key in (Any, object), value in (Any, object)
 
-    def restore(data: object) -> object:
-        if type(data) is not dict:
+    def restore(data: Any) -> object:
+        if type(data) not in maps:
             raise unexpected(annotation, data)
         if (all_keys or set(map(type, data)) <= {kinds[0]}) and (
             all_values or set(map(type, data.values())) <= {kinds[1]}
         ):
-            return data if build is dict else build(data)
+            return data if build is type(data) else build(data)
         return build(_items(data, restore_key, restore_value))
 
     return restore

@@ -8,6 +8,7 @@
     6 UUID       16 bytes
     7 set, 8 frozenset, 9 tuple: a msgpack array of the parts (`payload` reads and writes these)
    10 int        two's complement, big-endian, for integers beyond 64 bits
+   11 pydantic model: a msgpack array of the name of its class and its parts (`pydantic_data`)
 
 Codes and layouts are forever: journals hold them. Flags: bit 0 is ``fold``, bit 1 says that there is
 an offset. A time zone is stored as its offset at that moment: names change their meaning with the
@@ -23,7 +24,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_, SET, FROZENSET, TUPLE, INT = range(1, 11)
+DATETIME, DATE, TIME, TIMEDELTA, DECIMAL, UUID_, SET, FROZENSET, TUPLE, INT, MODEL = range(1, 12)
 
 _DATETIME = struct.Struct(">HBBBBBIBq")
 _DATE = struct.Struct(">HBB")

@@ -20,14 +20,16 @@ import msgspec
 from msgpack import ExtType, Packer, Unpacker, unpackb  # type: ignore[import-untyped]
 
 from continuum.errors import PayloadError
-from continuum.model.extensions import FROZENSET, PACK, SET, TUPLE, UNPACK
+from continuum.model.extensions import FROZENSET, MODEL, PACK, SET, TUPLE, UNPACK
 from continuum.model.plain import CONTAINER_TYPES, plain
+from continuum.model.pydantic_data import PydanticData, from_wire, to_wire, without_names
 from continuum.model.refusal import NESTING_MAX, explain, too_large
 
 LIMIT_BYTES = 1_048_576
 
 SKIM_BYTES_MIN = 1024
 BUFFER_BYTES_KEPT_MAX = 65_536
+_MAPS_OF_MODEL = 2  # its fields, and its private attributes
 
 # First bytes of maps, and of all containers. Text and numbers contain these bytes as well: their count is
 # an upper bound, good to rule things out at the price of one pass in C.
@@ -132,6 +134,15 @@ def decode_arguments(data: bytes) -> tuple[Sequence[object], Mapping[str, object
     raise PayloadError(f"not the arguments of a call but {type(decoded).__name__}", path="args")
 
 
+def without_models(data: bytes) -> bytes:
+    """The payload that older versions made of the same value: models were dicts of their fields.
+
+    Raises:
+        PayloadError: the bytes are no payload.
+    """
+    return encode(without_names(decode(data)))
+
+
 def scalar_of(data: bytes) -> bool | int | float | str | bytes | None:
     """The value of a payload that is a number, text, truth value or None; any other payload, bytes too, as it is."""
     if data and _IS_SCALAR[data[0]] and len(data) <= LIMIT_BYTES:
@@ -164,6 +175,10 @@ class _Encoder:
                 self.records += kind is dict
                 self.frozen |= type(value).__hash__ is not None
             return simple
+        if isinstance(simple, PydanticData):
+            self.records += _MAPS_OF_MODEL
+            self.frozen |= type(value).__hash__ is not None
+            return ExtType(MODEL, self._inside(to_wire(simple), _Encoder.array))
         if isinstance(simple, tuple):
             return ExtType(TUPLE, self._inside(list(simple), _Encoder.array))
         if isinstance(simple, set | frozenset):
@@ -280,7 +295,12 @@ def _extension_reader(depth: int) -> Callable[[int, bytes], object]:
     return read
 
 
-_CONTAINERS: dict[int, Callable[[list[object]], object]] = {SET: set, FROZENSET: frozenset, TUPLE: tuple}
+_CONTAINERS: dict[int, Callable[[list[object]], object]] = {
+    SET: set,
+    FROZENSET: frozenset,
+    TUPLE: tuple,
+    MODEL: from_wire,
+}
 _HOOKS = [_extension_reader(depth) for depth in range(NESTING_MAX + 1)]
 
 
@@ -294,6 +314,8 @@ def _check_nesting(value: object) -> None:
 
 
 def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, PydanticData):
+        return value.parts()
     if isinstance(value, dict):
         return chain(value, value.values())
     return value if isinstance(value, list | tuple | set | frozenset) else ()

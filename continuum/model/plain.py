@@ -1,6 +1,7 @@
 """What a value of any supported type is made of: one level of it, in plain types.
 
-    dataclass, msgspec.Struct, pydantic model  →  dict of its fields
+    dataclass, msgspec.Struct                  →  dict of its fields
+    pydantic model, pydantic dataclass         →  `PydanticData`, a dict of its fields that knows whose they are
     enum member                                →  its value
     named tuple                                →  tuple
     subclass of a plain type                   →  that plain type
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import sys
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator
@@ -28,11 +28,19 @@ from uuid import UUID
 import msgspec
 
 from continuum.model.path import type_name
+from continuum.model.pydantic_data import (
+    PydanticData,
+    is_model,
+    is_pydantic_dataclass,
+    is_root_model,
+    reader,
+    same_again,
+)
 
 SCALAR_TYPES: frozenset[type] = frozenset(
     {type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, Decimal, UUID}
 )
-CONTAINER_TYPES: frozenset[type] = frozenset({list, dict, tuple, set, frozenset})
+CONTAINER_TYPES: frozenset[type] = frozenset({list, dict, tuple, set, frozenset, PydanticData})
 PLAIN_TYPES = SCALAR_TYPES | CONTAINER_TYPES
 
 CONVERTERS_MAX = 4096
@@ -81,22 +89,42 @@ def _find(cls: type) -> Converter:
         return lambda member: plain(member.value)
     if issubclass(cls, msgspec.Struct):
         return _struct_converter(cls)
+    if is_root_model(cls):
+        return _plain_root
+    if is_model(cls) or is_pydantic_dataclass(cls):
+        return reader(cls, _check_undescribed)
     if dataclasses.is_dataclass(cls):
         names = tuple(field.name for field in dataclasses.fields(cls))
         return lambda record: {name: getattr(record, name) for name in names}
-    if is_pydantic_model(cls):
-        # `round_trip` leaves computed fields out, which the model itself would refuse.
-        return lambda model: plain(model.model_dump(mode="python", round_trip=True))
     for base, converter in _SUBCLASS_CONVERTERS:
         if issubclass(cls, base):
             return converter
     return _refuse
 
 
-def is_pydantic_model(cls: type) -> bool:
-    """Whether ``cls`` is a model of pydantic, which is never imported for the question."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(cls, pydantic.BaseModel)
+def _plain_root(model: Any) -> object:
+    same_again(model)
+    return plain(model.root)
+
+
+def _check_undescribed(where: str, value: object) -> None:
+    """Refuse, at ``where`` in a model, a value that nobody could restore, because no annotation says what it is.
+
+    Models may stand there: their data names their class.
+    """
+    kind = type(value)
+    if kind is dict:
+        for key, part in value.items():  # type: ignore[attr-defined]
+            _check_undescribed(where, key)
+            _check_undescribed(where, part)
+    elif kind in CONTAINER_TYPES:
+        for part in value:  # type: ignore[attr-defined]
+            _check_undescribed(where, part)
+    elif kind not in SCALAR_TYPES and (not is_model(kind) or is_root_model(kind)):
+        raise NotPlainError(
+            f"{where} holds {type_name(kind)}, and no annotation says what to make of it again; "
+            "annotate it with its type in a field of the model, or pass plain values there"
+        )
 
 
 def _struct_converter(cls: type[msgspec.Struct]) -> Converter:
@@ -155,11 +183,30 @@ _HINTS: tuple[tuple[tuple[type, ...], str, str], ...] = (
     ((Generator, Iterator), "an iterator", "pass list(...) of it"),
     ((types.ModuleType,), "a module", "pass its name"),
     ((BaseException,), "an exception", "pass str() of it"),
+    ((complex,), "a complex number", "pass its two parts"),
+)
+
+
+# Of what is never imported here, by module and the end of the name.
+_HINTS_BY_NAME: tuple[tuple[str, str, str, str], ...] = (
+    ("pathlib", "Path", "a path", "pass its text: str() of it"),
+    ("ipaddress", "", "an internet address", "pass its text: str() of it"),
+    ("pydantic.networks", "Url", "a URL", "pass its text, str() of it, and declare the field as str"),
+    ("pydantic.networks", "Dsn", "a URL", "pass its text, str() of it, and declare the field as str"),
+    ("pydantic.types", "Secret", "a secret", "pass the name under which an activity can look it up"),
+    ("pydantic.types", "SecretStr", "a secret", "pass the name under which an activity can look it up"),
+    ("pydantic.types", "SecretBytes", "a secret", "pass the name under which an activity can look it up"),
 )
 
 
 def _refuse(value: object) -> object:
     name = type_name(type(value))
+    for module, end, noun, remedy in _HINTS_BY_NAME:
+        if any(
+            f"{base.__module__}.".startswith(f"{module}.") and base.__qualname__.endswith(end)
+            for base in type(value).__mro__
+        ):
+            raise NotPlainError(f"{noun} ({name}) cannot be encoded; {remedy}")
     for kinds, noun, remedy in _HINTS:
         if isinstance(value, kinds):
             own_name = getattr(value, "__qualname__", None)

@@ -18,10 +18,14 @@ import msgspec
 from continuum.model.hints import class_hints
 from continuum.model.mismatch import Mismatch, name_of, unexpected
 from continuum.model.path import at_field, at_index, at_key, show
+from continuum.model.pydantic_data import PydanticData, assemble, fields_of, is_model, without_names
 
 Restore = Callable[[object], object]
 Compile = Callable[[object], Restore]
 """Makes the restorer of an annotation, in the mode of whoever passes it."""
+MAPS_EXACT = frozenset({dict})
+MAPS = MAPS_EXACT | {PydanticData}
+"""What may become another record: the data of a model says whose it is, so that is no exact fit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +88,10 @@ def dataclass_restorer(cls: Any, compile_field: Compile, *, exact: bool) -> Rest
     declared: dict[str, dataclasses.Field[Any]] = {field.name: field for field in dataclasses.fields(cls)}
     after_init = frozenset(name for name, field in declared.items() if not field.init)
     by_constructor = _is_constructible(cls)
+    maps = MAPS_EXACT if exact else MAPS
 
-    def restore(data: object) -> object:
-        if type(data) is not dict:
+    def restore(data: Any) -> object:
+        if type(data) not in maps:
             if isinstance(data, cls):
                 return data
             raise unexpected(cls, data)
@@ -151,9 +156,10 @@ def _assemble(cls: type, values: dict[str, object], declared: Mapping[str, datac
 def struct_restorer(cls: type[msgspec.Struct], compile_field: Compile, *, exact: bool) -> Restore:
     get = lazily(lambda: _struct_fields(cls, compile_field))
     config = cls.__struct_config__
+    maps = MAPS_EXACT if exact else MAPS
 
-    def restore(data: object) -> object:
-        if type(data) is not dict:
+    def restore(data: Any) -> object:
+        if type(data) not in maps:
             if isinstance(data, cls):
                 return data
             raise unexpected(cls, data)
@@ -178,11 +184,12 @@ def _struct_fields(cls: type[msgspec.Struct], compile_field: Compile) -> Fields:
     return Fields({name: compile_field(hints.get(name, Any)) for name in names}, required)
 
 
-def typed_dict_restorer(cls: Any, compile_field: Compile) -> Restore:
+def typed_dict_restorer(cls: Any, compile_field: Compile, *, exact: bool) -> Restore:
     get = lazily(lambda: _typed_dict_fields(cls, compile_field))
+    maps = MAPS_EXACT if exact else MAPS
 
-    def restore(data: object) -> object:
-        if type(data) is not dict:
+    def restore(data: Any) -> object:
+        if type(data) not in maps:
             raise unexpected(cls, data)
         fields = get()
         # The fields that may be absent are part of the type: it fits exactly without them.
@@ -235,7 +242,82 @@ def each(restorers: list[Restore], data: list[object] | tuple[object, ...]) -> l
     return restored
 
 
-def pydantic_restorer(cls: Any, *, exact: bool) -> Restore:
+def pydantic_restorer(cls: Any, compile_field: Compile, restore_input: Restore, *, exact: bool) -> Restore:
+    """Restores models and pydantic dataclasses: from their own data, else by ``restore_input``.
+
+    ``compile_field`` makes restorers that keep a value as the model held it.
+    """
+    get = lazily(lambda: _pydantic_fields(cls, compile_field))
+
+    def restore(data: object) -> object:
+        if type(data) is not PydanticData:
+            return restore_input(data)
+        kind = data.class_below(cls)
+        if kind is None:
+            if exact:
+                raise unexpected(cls, data)
+            return restore_input(_as_input(cls, data))
+        if kind is not cls:
+            return compile_field(kind)(data)
+        return assemble(cls, *_restore_parts(cls, data, get(), compile_field(Any)), data)
+
+    return restore
+
+
+def _restore_parts(
+    cls: Any, data: PydanticData, fields: Fields, restore_open: Restore
+) -> tuple[dict[str, object], dict[str, object]]:
+    """The fields, extra ones among them, and the private attributes of a model."""
+    extra = data.extra - fields.restorers.keys() if _allows_extra(cls) else frozenset[str]()
+    plain_fields: dict[object, object] = {name: data[name] for name in data if name not in extra}
+    fields.check(plain_fields, cls, exact=False)
+    _check_private(cls, data)
+    restored = fields.restore(plain_fields, at_field)
+    restored |= {name: _at_field(restore_open, data[name], name) for name in data if name in extra}
+    return restored, {name: _at_field(restore_open, part, name) for name, part in data.private.items()}
+
+
+def _allows_extra(cls: Any) -> bool:
+    return is_model(cls) and cls.model_config.get("extra") == "allow"
+
+
+def _at_field(restore: Restore, value: object, name: str) -> object:
+    try:
+        return restore(value)
+    except Mismatch as fault:
+        fault.step(at_field(name))
+        raise
+
+
+def _pydantic_fields(cls: Any, compile_field: Compile) -> Fields:
+    fields = fields_of(cls)
+    required = frozenset(name for name, field in fields.items() if field.is_required())
+    return Fields({name: compile_field(field.annotation) for name, field in fields.items()}, required)
+
+
+def _as_input(cls: Any, data: PydanticData) -> dict[str, object]:
+    """The data of another class as input for ``cls``, which must not leave any of it out."""
+    known = fields_of(cls).keys()
+    unknown = [name for name in (*data, *data.private) if name not in known]
+    if unknown and not _allows_extra(cls):
+        raise Mismatch(
+            f"{name_of(cls)} has no field {', '.join(map(show, unknown[:5]))}, and {data.name}, "
+            "of which the value is, is no subclass of it that is loaded here"
+        )
+    return {name: without_names(value) for name, value in data.items()}
+
+
+def _check_private(cls: Any, data: PydanticData) -> None:
+    unknown = data.private.keys() - (cls.__private_attributes__.keys() if is_model(cls) else ())
+    if unknown:
+        raise Mismatch(
+            f"{name_of(cls)} has no private attribute {', '.join(map(show, sorted(unknown)[:5]))}; "
+            "the data was written by another version of it"
+        )
+
+
+def model_restorer(cls: Any, *, exact: bool) -> Restore:
+    """Restores models from input: pydantic validates it."""
     # Fields are stored by name; a model with aliases takes names since pydantic 2.11, if told to.
     by_name = "by_name" in inspect.signature(cls.model_validate).parameters
     options = {"by_alias": True, "by_name": True} if by_name else {}
@@ -249,6 +331,22 @@ def pydantic_restorer(cls: Any, *, exact: bool) -> Restore:
             return cls.model_validate(data, **options)
         except Exception as error:
             raise _pydantic_fault(cls, error) from error
+
+    return restore
+
+
+def root_model_restorer(cls: Any, compile_field: Compile, *, exact: bool) -> Restore:
+    """Restores models of one value without a name: what the annotation makes of it, else the value as it is."""
+    validate = model_restorer(cls, exact=exact)
+    get = lazily(lambda: _pydantic_fields(cls, compile_field))
+
+    def restore(data: object) -> object:
+        if isinstance(data, cls):
+            return data
+        try:
+            return validate(get().restorers["root"](data))
+        except Mismatch:
+            return validate(without_names(data))
 
     return restore
 

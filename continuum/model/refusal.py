@@ -13,6 +13,7 @@ from continuum.errors import PayloadError
 from continuum.model.extensions import PACK
 from continuum.model.path import at_field, at_index, at_key, at_member, describe, shorten, type_name
 from continuum.model.plain import NotPlainError, is_hashable, plain
+from continuum.model.pydantic_data import PydanticData
 
 NESTING_MAX = 100
 
@@ -57,7 +58,7 @@ class _Walk:
             raise refused("contains itself; a payload is a tree without cycles", path)
         if len(above) == NESTING_MAX:
             raise refused(f"nested deeper than {NESTING_MAX} levels; flatten the value", path)
-        is_record = isinstance(simple, dict) and not isinstance(value, dict)
+        is_record = type(simple) is PydanticData or (isinstance(simple, dict) and not isinstance(value, dict))
         for part, step in _parts(simple, path, is_record=is_record):
             self.visit(part, step, (*above, id(value)))
 
@@ -82,7 +83,8 @@ def _parts(
 ) -> Iterator[tuple[object, str]]:
     match simple:
         case dict() if is_record:
-            for name, part in simple.items():
+            private = simple.private if isinstance(simple, PydanticData) else {}
+            for name, part in (*simple.items(), *private.items()):
                 yield part, path + at_field(str(name))
         case dict():
             for key, part in simple.items():

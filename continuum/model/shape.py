@@ -12,10 +12,12 @@ An annotation that says nothing about data (``Any``, ``object``, a bare TypeVar,
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from enum import Enum, Flag
 from functools import partial
@@ -31,13 +33,16 @@ from continuum.model.collection import (
     tuple_restorer,
 )
 from continuum.model.mismatch import Mismatch, name_of, unexpected
-from continuum.model.plain import SCALAR_TYPES, is_pydantic_model, plain
+from continuum.model.plain import CONTAINER_TYPES, SCALAR_TYPES, plain
+from continuum.model.pydantic_data import PydanticData, is_model, is_pydantic_dataclass, is_root_model
 from continuum.model.record import (
     Restore,
     construct,
     dataclass_restorer,
+    model_restorer,
     named_tuple_restorer,
     pydantic_restorer,
+    root_model_restorer,
     struct_restorer,
     typed_dict_restorer,
 )
@@ -54,17 +59,23 @@ def identity(value: object) -> object:
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """``names``: what the type variables of the enclosing generic class, and ``Self``, stand for."""
+    """``names``: what the type variables of the enclosing generic class, and ``Self``, stand for.
+
+    ``kept``: the value was in a field of a pydantic model, whose validators have run: what is no record stays as it
+    is. ``enum_values``: the model keeps the values of enum members in their place.
+    """
 
     exact: bool = False
     names: tuple[tuple[object, object], ...] = ()
+    kept: bool = False
+    enum_values: bool = False
 
 
 def compile_annotation(annotation: object, mode: Mode = Mode()) -> Restore:
     """The restorer of ``annotation``, made once. It raises `Mismatch`, or returns the restored value."""
     if mode.names and isinstance(annotation, type):
         # A class means the same wherever it stands: without this, one that refers to itself never ends.
-        mode = Mode(mode.exact)
+        mode = replace(mode, names=())
     # Unions are equal whatever the order of their members, but the order decides: hence the repr.
     key = (annotation, repr(annotation), mode)
     try:
@@ -92,7 +103,30 @@ def _compile(annotation: Any, mode: Mode) -> Restore:
         return _deferred(lambda: compile_annotation(annotation.__value__, mode))
     if isinstance(annotation, type) and annotation not in (object, Any):
         return _compile_class(annotation, mode)
-    return identity
+    return _revive if mode.kept else identity
+
+
+def _revive(value: object) -> object:
+    """The restorer of `Any` inside a model: models name their class, all else is what it is."""
+    kind = type(value)
+    if kind is PydanticData:
+        return _revive_model(value)  # type: ignore[arg-type]
+    if kind is dict:
+        return {key: _revive(part) for key, part in value.items()}  # type: ignore[attr-defined]
+    if kind in CONTAINER_TYPES:
+        return kind(map(_revive, value))  # type: ignore[call-arg, call-overload]
+    return value
+
+
+def _revive_model(data: PydanticData) -> object:
+    found = data.class_below(sys.modules["pydantic"].BaseModel) if "pydantic" in sys.modules else None
+    if found is None:
+        raise Mismatch(f"{data.name}, of which the value is, is not loaded here; import its module")
+    return compile_annotation(found)(data)
+
+
+class _Anything:
+    """`Any` as a part of a collection in a model, which must not pass for `Any`: there may be models inside."""
 
 
 def _is_alias(annotation: object) -> bool:
@@ -112,7 +146,7 @@ def _deferred(make: Callable[[], Restore]) -> Restore:
 def _compile_variable(variable: Any, mode: Mode) -> Restore:
     names = dict(mode.names)
     if variable in names:
-        return compile_annotation(names[variable], Mode(mode.exact))
+        return compile_annotation(names[variable], replace(mode, names=()))
     if getattr(variable, "__constraints__", ()):
         return _union(variable.__constraints__, variable, mode)
     return compile_annotation(_bound(variable), mode)
@@ -133,14 +167,14 @@ def _compile_generic(annotation: Any, origin: Any, parts: tuple[Any, ...], mode:
         return compile_part(parts[0])
     if _is_alias(origin):
         names = _names(origin.__type_params__, parts, mode)
-        return _deferred(lambda: compile_annotation(origin.__value__, Mode(mode.exact, names)))
+        return _deferred(lambda: compile_annotation(origin.__value__, replace(mode, names=names)))
     if parts or annotation == tuple[()]:
         collection = _collection(annotation, origin, parts, mode)
         if collection is not None:
             return collection
     if isinstance(origin, type) and origin is not type:
         names = _names(getattr(origin, "__parameters__", ()), parts, mode)
-        return _compile_class(origin, Mode(mode.exact, names))
+        return _compile_class(origin, replace(mode, names=names))
     return identity
 
 
@@ -149,13 +183,15 @@ _TRANSPARENT = (typing.Annotated, typing.Final, typing.ClassVar, typing.Required
 
 def _collection(annotation: Any, origin: Any, parts: tuple[Any, ...], mode: Mode) -> Restore | None:
     compile_part = partial(compile_annotation, mode=mode)
+    if mode.kept:
+        parts = tuple(_Anything if part in (Any, object) else part for part in parts)
     if origin is tuple:
         return tuple_restorer(annotation, parts, compile_part, exact=mode.exact)
     if origin in SEQUENCES:
         return sequence_restorer(annotation, origin, compile_part(parts[0]), parts[0], exact=mode.exact)
     if origin in MAPPINGS:
         value = parts[1] if len(parts) > 1 else int  # Counter names its keys alone
-        return mapping_restorer(annotation, origin, parts[0], value, compile_part)
+        return mapping_restorer(annotation, origin, parts[0], value, compile_part, exact=mode.exact)
     return None
 
 
@@ -191,7 +227,9 @@ def _compile_class(cls: Any, mode: Mode) -> Restore:
     if cls in SCALAR_TYPES:
         return _scalar(cls, mode)
     if issubclass(cls, Enum):
-        return _enum(cls)
+        return identity if mode.enum_values else _enum(cls)
+    if cls is _Anything:
+        return _revive
     record = _record(cls, mode)
     if record is not None:
         return record
@@ -200,6 +238,8 @@ def _compile_class(cls: Any, mode: Mode) -> Restore:
     for base, stored in _SUBCLASSED:
         if issubclass(cls, base):
             return _subclass(cls, compile_annotation(stored, mode))
+    if mode.kept and hasattr(cls, "__get_pydantic_core_schema__"):
+        return identity  # says how pydantic validates a value, not what it is: EmailStr, AwareDatetime
     return _instance(cls)
 
 
@@ -220,15 +260,29 @@ def _record(cls: Any, mode: Mode) -> Restore | None:
     compile_field = partial(compile_annotation, mode=Mode(mode.exact, names))
     if issubclass(cls, msgspec.Struct):
         return struct_restorer(cls, compile_field, exact=mode.exact)
+    if is_root_model(cls):
+        return root_model_restorer(cls, _inside_model(cls, mode), exact=mode.exact)
+    if is_model(cls):
+        return pydantic_restorer(
+            cls, _inside_model(cls, mode), model_restorer(cls, exact=mode.exact), exact=mode.exact
+        )
     if dataclasses.is_dataclass(cls):
-        return dataclass_restorer(cls, compile_field, exact=mode.exact)
-    if is_pydantic_model(cls):
-        return pydantic_restorer(cls, exact=mode.exact)
+        from_input = dataclass_restorer(cls, compile_field, exact=mode.exact)
+        if is_pydantic_dataclass(cls):  # type: ignore[arg-type]
+            return pydantic_restorer(cls, _inside_model(cls, mode), from_input, exact=mode.exact)
+        return from_input
     if typing.is_typeddict(cls):
-        return typed_dict_restorer(cls, compile_field)
+        return typed_dict_restorer(cls, compile_field, exact=mode.exact)
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return named_tuple_restorer(cls, compile_field, exact=mode.exact)
     return None
+
+
+def _inside_model(cls: Any, mode: Mode) -> Callable[[object], Restore]:
+    config = cls.model_config if is_model(cls) else cls.__pydantic_config__
+    enum_values = bool(config.get("use_enum_values"))
+    inside = Mode(mode.exact, ((typing.Self, cls),), kept=True, enum_values=enum_values)
+    return partial(compile_annotation, mode=inside)
 
 
 def _scalar(cls: type, mode: Mode) -> Restore:
@@ -320,7 +374,7 @@ def _literal(parts: tuple[object, ...], annotation: object) -> Restore:
 
 
 def _union(parts: tuple[Any, ...], annotation: object, mode: Mode) -> Restore:
-    modes = [mode] if mode.exact else [Mode(exact=True, names=mode.names), mode]
+    modes = [mode] if mode.exact else [replace(mode, exact=True), mode]
     attempts = [compile_annotation(part, each) for each in modes for part in parts]
     if identity in attempts:
         attempts = [attempt for attempt in attempts if attempt is not identity] + [identity]

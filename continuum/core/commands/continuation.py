@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from continuum.core.commands.child import args_hash
+from continuum.core.commands.child import args_hash, is_hash_of
 from continuum.core.site import place_text
 from continuum.errors import SuspendLeakError
 from continuum.model import payload
@@ -62,7 +62,7 @@ def leave(machine: Machine, call: WorkflowCall[Any]) -> NoReturn:
     recorded = cursor.expected()
     if recorded is not None and not (type(recorded) is RunContinuedAsNew and recorded.workflow == call.name):
         cursor.drifted(f"continue_as_new {call.name}", site)
-    if type(recorded) is RunContinuedAsNew and recorded.args_hash != event.args_hash:
+    if type(recorded) is RunContinuedAsNew and not is_hash_of(recorded.args_hash, args):
         cursor.drifted(f"continue_as_new {call.name}", f"{site}, with other arguments")
     run = machine.identity
     seed = RunSeed(
