@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ class Node:
         self._config = NodeConfig(
             modules,
             instance=instance,
-            name=name or f"{NodeConfig(modules).node_name[:40]}-{os.getpid()}-{next(_numbers)}",
+            name=name or f"{NodeConfig(modules).node_name[:40]}-{secrets.token_hex(4)}-{next(_numbers)}",
             engines=engines,
             workers=workers,
             queues=tuple(queues),

@@ -6,8 +6,10 @@
                                  processes.json   what runs now, for `continuum` and for programs
                                  engine-1, worker-1, ...   sockets
 
-The place is ``nodes`` in the project's ``.continuum``. Where there is no such folder, or its path is too long for
-a socket's address, it is a short folder of this user in the system's directory for such files.
+The place is ``nodes`` in the project's ``.continuum``, and the instance has its database behind an ``@`` unless that is
+the project's own. Where there is no such folder, or its path is too long for a socket's address, the place is a short
+folder of this user in the system's directory for such files, one for each database and instance. So a node has the same
+run directory whenever it starts, and nodes of one name on different databases have different ones.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 
 from continuum.config import EMBEDDED_FOLDER, DatabaseChoice
 from continuum.errors import NodeError
@@ -215,14 +220,27 @@ def is_held(path: Path) -> bool:
 
 def choose_run_directory(choice: DatabaseChoice, instance: str, name: str, start: Path) -> Path:
     """Return where a node of this name has its run directory. ``start`` is where the search for the project begins."""
-    place = choice.embedded_root or _project_folder(start.resolve())
-    if place is not None:
-        path = place / "nodes" / instance / name
-        if _fits(path):
-            return path
+    project: Path | None
+    if choice.embedded_root is not None:
+        project, group = choice.embedded_root, instance
     else:
-        path = Path("/", instance, name)  # only a name: no project, no folder of it
-    return _short_directory(hashlib.sha256(os.fsencode(path)).hexdigest()[:16])
+        project = _project_folder(start.resolve())
+        group = f"{instance}@{_digest(_database_of(choice.url or ''))[:8]}"
+    if project is not None and _fits(project / "nodes" / group / name):
+        return project / "nodes" / group / name
+    return _short_directory(Path(_digest(f"{project}/{group}")[:8], _digest(name)[:8]))
+
+
+def _database_of(url: str) -> str:
+    """Which database a URL means, however it is written: not who asks for it, nor how."""
+    defaults = {option.keyword.decode(): (option.val or b"").decode() for option in Conninfo.get_defaults()}
+    parts = {**defaults, **{name: str(value) for name, value in conninfo_to_dict(url).items()}}
+    host = parts.get("hostaddr") or parts.get("host") or "local"
+    return f"{host}:{parts.get('port')}/{parts.get('dbname') or parts.get('user')}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def _project_folder(start: Path) -> Path | None:
@@ -232,7 +250,7 @@ def _project_folder(start: Path) -> Path | None:
     return None
 
 
-def _short_directory(name: str) -> Path:
+def _short_directory(name: Path) -> Path:
     """A folder below one that only this user may enter.
 
     Raises:

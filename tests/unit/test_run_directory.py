@@ -22,7 +22,9 @@ def test_it_is_in_the_projects_folder(open_folder: Path) -> None:
     (open_folder / ".continuum").mkdir()
     (open_folder / "src").mkdir()
     path = choose_run_directory(ELSEWHERE, "default", "n1", open_folder / "src")
-    assert path == open_folder / ".continuum/nodes/default/n1"
+    assert path.parent.parent == open_folder / ".continuum/nodes"
+    assert path.parent.name.startswith("default@")
+    assert path.name == "n1"
 
 
 def test_it_is_beside_the_embedded_database(open_folder: Path) -> None:
@@ -37,7 +39,7 @@ def test_a_path_too_long_for_sockets_gets_a_short_folder_of_this_user(
     choice = DatabaseChoice("embedded", embedded_root=open_folder / ("x" * 90))
     path = choose_run_directory(choice, "default", "n1", open_folder)
     home = open_folder / f"continuum-{os.geteuid()}"
-    assert path.parent == home
+    assert path.parent.parent == home
     assert home.stat().st_mode & 0o777 == 0o700
     assert len(os.fsencode(path / "dispatcher")) <= SOCKET_PATH_BYTES_MAX
     assert path == choose_run_directory(choice, "default", "n1", open_folder)
@@ -49,7 +51,63 @@ def test_without_a_project_it_is_a_folder_of_this_user(
 ) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(open_folder))
     path = choose_run_directory(ELSEWHERE, "default", "n1", Path("/"))
-    assert path.parent == open_folder / f"continuum-{os.geteuid()}"
+    assert path.parent.parent == open_folder / f"continuum-{os.geteuid()}"
+
+
+@pytest.mark.parametrize("project", [True, False])
+def test_nodes_of_one_name_on_different_databases_or_instances_do_not_meet(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, project: bool
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(open_folder))
+    if project:
+        (open_folder / ".continuum").mkdir()
+    start = open_folder if project else Path("/")
+
+    def place(url: str, instance: str = "default") -> Path:
+        return choose_run_directory(DatabaseChoice("argument", url=url), instance, "n1", start)
+
+    urls = [
+        "postgresql://host/one",
+        "postgresql://host/two",
+        "postgresql://other/one",
+        "postgresql://host:5433/one",
+    ]
+    paths = [place(url) for url in urls] + [place(urls[0], "shop")]
+    nodes = [RunDirectory(path) for path in paths]  # each is alone in its own
+    assert len(set(paths)) == len(paths)
+    for node in nodes:
+        node.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann@host/one",
+        "postgres://bob:secret@host:5432/one?sslmode=require",
+        "host=host dbname=one user=ann application_name=x",
+    ],
+)
+def test_the_same_database_is_the_same_run_directory_however_it_is_written(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(open_folder))
+    place = choose_run_directory(DatabaseChoice("argument", url=url), "default", "n1", Path("/"))
+    same = DatabaseChoice("argument", url="postgresql://host/one")
+    assert place == choose_run_directory(same, "default", "n1", Path("/"))
+
+
+def test_the_dead_of_another_database_are_left_to_its_own_nodes(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(open_folder))
+    other = DatabaseChoice("argument", url="postgresql://host/other")
+    killed = RunDirectory(choose_run_directory(other, "default", "n1", Path("/")))
+    killed.publish(ProcessList(1, "n1", "default", "b", (ENGINE,)))
+    killed.release()
+    directory = RunDirectory(choose_run_directory(ELSEWHERE, "default", "n2", Path("/")))
+    assert directory.former_owners == []
+    assert read_processes(killed.path) is not None
+    directory.close()
 
 
 def test_a_folder_that_others_may_enter_is_refused(
