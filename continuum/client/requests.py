@@ -72,6 +72,7 @@ def seeds_of(
         PayloadError: an argument of a call cannot be encoded; names the place.
     """
     calls = [checked_call(call) for call in calls]
+    _refuse_unreachable(calls)
     count = len(calls)
     chosen = [None] * count if ids is None else list(ids)
     if len(chosen) != count:
@@ -87,6 +88,15 @@ def seeds_of(
     if count > 1 and len({seed.id for seed in seeds}) < count:
         raise ConfigurationError("two of the ids are the same; nothing was started")
     return seeds
+
+
+def _refuse_unreachable(calls: Sequence[WorkflowCall[Any]]) -> None:
+    for call in calls:
+        if call.target is not None and call.target.unreachable is not None:
+            raise ConfigurationError(
+                f"{call.target.unreachable}; nothing was started. Put it into a module, such as flows.py, import it "
+                "from there, and start a node with that module"
+            )
 
 
 def _seed(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Coroutine
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from continuum.core.call import ActivityCall, WorkflowCall
 from continuum.core.determinism import scan
 from continuum.core.loop import running
+from continuum.core.naming import name_of, unreachable
 from continuum.core.options import ActivityOptions, defined_options
 from continuum.core.site import place_of_caller
 from continuum.core.version import version_hash_of
@@ -48,7 +47,8 @@ class Definition(Generic[P, R_co]):
 
 class Workflow(Definition[P, R_co]):
     """What ``@workflow`` returns. Calling it makes a ``WorkflowCall``; ``.fn`` is the raw function.
-    ``older``: it finishes the runs that are pinned to it, and starts none."""
+    ``older``: it finishes the runs that are pinned to it, and starts none. ``unreachable``: why no node can
+    import it."""
 
     kind = "workflow"
 
@@ -60,8 +60,10 @@ class Workflow(Definition[P, R_co]):
         *,
         older: bool = False,
         versioning: Versioning = "pinned",
+        unreachable: str | None = None,
     ) -> None:
         super().__init__(fn, name)
+        self.unreachable = unreachable
         self.snapshot_every = snapshot_every
         self.older = older
         self.versioning: Versioning = versioning
@@ -190,30 +192,6 @@ def _place(fn: Callable[..., Any]) -> str:
     return f"{fn.__code__.co_filename}:{fn.__qualname__}"
 
 
-def name_of(fn: Callable[..., Any]) -> str:
-    """Return ``module.qualname``; a module that runs as ``__main__`` keeps the name by which others import it."""
-    module = fn.__module__
-    if module == "__main__":
-        main = sys.modules["__main__"]
-        spec = getattr(main, "__spec__", None)
-        file = getattr(main, "__file__", None)
-        if spec is not None:
-            module = spec.name.removesuffix(".__main__")
-        elif file is not None:
-            module = _importable_name(Path(file))
-    return f"{module}.{fn.__qualname__}"
-
-
-def _importable_name(file: Path) -> str:
-    """The dotted name of a script: its folders upwards as long as they are packages."""
-    parts = [file.stem]
-    folder = file.resolve().parent
-    while (folder / "__init__.py").exists():
-        parts.insert(0, folder.name)
-        folder = folder.parent
-    return ".".join(parts)
-
-
 @overload
 def workflow(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 
@@ -270,7 +248,12 @@ def workflow(
         own = name or name_of(function)
         older = logical is not None and own != logical
         definition: Workflow[..., Any] = Workflow(
-            function, logical or own, snapshot_every, older=older, versioning=versioning
+            function,
+            logical or own,
+            snapshot_every,
+            older=older,
+            versioning=versioning,
+            unreachable=None if name or logical else unreachable(function),
         )
         scan.define(function, definition.name)
         registry.add_workflow(definition)

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Self
 
 from continuum.config import resolve_database
-from continuum.errors import NodeError
+from continuum.core.naming import importable_name
+from continuum.errors import ConfigurationError, NodeError
 from continuum.node.config import NodeConfig
 from continuum.node.launch import COMMAND, Launch, Report, encode_launch, read_report
 from continuum.node.rundir import ProcessList, ProcessRow, read_processes
@@ -60,7 +61,7 @@ class Node:
         cluster_key_file: str | None = None,
     ) -> None:
         self._config = NodeConfig(
-            modules,
+            tuple(map(_importable, modules)),
             instance=instance,
             name=name or f"{NodeConfig(modules).node_name[:40]}-{secrets.token_hex(4)}-{next(_numbers)}",
             engines=engines,
@@ -196,6 +197,17 @@ class Node:
             how = "was not started" if code is None else f"has ended with exit code {code}; its log says why"
             raise NodeError(f"node {self.name} {how}")
         return listed.missing()
+
+
+def _importable(module: str) -> str:
+    """The name by which a fresh process imports a module of this program: ``__main__`` is another one there."""
+    name = importable_name(module)
+    if name is None:
+        raise ConfigurationError(
+            f"{module} is a program without a file, which a node cannot import; nothing was started. Put the workflows "
+            "into a module, such as flows.py, and name that"
+        )
+    return name
 
 
 def _spawn(report_fd: int) -> subprocess.Popen[bytes]:

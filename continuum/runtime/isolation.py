@@ -15,7 +15,8 @@ from threading import Lock
 from typing import Any
 
 from continuum.core.attempt import Outcome, died
-from continuum.core.definitions import Activity, name_of
+from continuum.core.definitions import Activity
+from continuum.core.naming import name_of
 from continuum.ports.clock import Clock
 from continuum.runtime.isolated import Beat, Ended, Prepare, Run, read_frame, write_frame
 from continuum.runtime.job import Job
