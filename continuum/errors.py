@@ -104,12 +104,23 @@ class RunWaitingError(ContinuumError, TimeoutError):
 
 
 class RunExistsError(ContinuumError):
-    """A run with this id exists already; nothing was started."""
+    """A run with this id exists already; nothing was started. ``workflows``: that of the run, and the one that was to
+    be started, if they differ."""
 
-    def __init__(self, run_id: UUID, key: str | None = None, remedy: str | None = None) -> None:
+    def __init__(
+        self,
+        run_id: UUID,
+        key: str | None = None,
+        remedy: str | None = None,
+        workflows: tuple[str, str] | None = None,
+    ) -> None:
         name = f"{key!r} ({run_id})" if key else str(run_id)
+        exists = "exists already"
+        if workflows is not None:
+            exists += f" and is of workflow {workflows[0]}, not {workflows[1]}"
+            remedy = "Choose another id"
         remedy = remedy or 'Choose another id, or pass if_exists="attach" to get the existing run'
-        super().__init__(f"run {name} exists already; nothing was started. {remedy}")
+        super().__init__(f"run {name} {exists}; nothing was started. {remedy}")
         self.run_id = run_id
         self.key = key
 

@@ -38,11 +38,11 @@ OWN_AGE_MARGIN_S = 1.0  # for the differing speeds of two clocks, and for what t
 
 
 class _TakenError(Exception):
-    """Rolls the insertion of many runs back; ``seed`` is the first whose id is taken."""
+    """Rolls the insertion of many runs back; ``seed`` is the first whose id is taken, ``workflow`` who has it."""
 
-    def __init__(self, seed: RunSeed) -> None:
+    def __init__(self, seed: RunSeed, workflow: str | None) -> None:
         super().__init__(seed.id)
-        self.seed = seed
+        self.seed, self.workflow = seed, workflow
 
 
 class Operations:
@@ -57,7 +57,8 @@ class Operations:
         """Insert runs: all, or none. With a ``connection``, as a part of its transaction.
 
         Raises:
-            RunExistsError: one exists and ``if_exists`` is ``error``; none was started.
+            RunExistsError: one exists, and ``if_exists`` is ``error``, or the run is of another workflow (D8); none
+                was started.
         """
         try:
             if connection is None:
@@ -65,7 +66,9 @@ class Operations:
             else:
                 self._insert_with(connection, seeds, attach=if_exists == "attach")
         except _TakenError as taken:
-            raise RunExistsError(taken.seed.id, taken.seed.key) from None
+            seed, other = taken.seed, taken.workflow
+            workflows = None if other in (None, seed.workflow) else (str(other), seed.workflow)
+            raise RunExistsError(seed.id, seed.key, workflows=workflows) from None
 
     def signal(self, run_id: UUID, name: str, payload: bytes, delivery_id: str | None) -> None:
         """Put a signal into the mailbox of the live run of the chain.
@@ -209,8 +212,8 @@ class Operations:
 
 
 def _insert_into(store: PostgresStore, seeds: Sequence[RunSeed], *, attach: bool) -> None:
-    """Insert in one transaction, which `_TakenError` undoes: a single statement needs none of its own."""
-    if attach or len(seeds) == 1:
+    """Insert in one transaction, which `_TakenError` undoes: a run that is alone needs none of its own."""
+    if len(seeds) == 1:
         _check_taken(seeds, store.catalog.insert(seeds), attach=attach)
         return
     with store.session.transaction("insert"):
@@ -218,9 +221,9 @@ def _insert_into(store: PostgresStore, seeds: Sequence[RunSeed], *, attach: bool
 
 
 def _check_taken(seeds: Sequence[RunSeed], inserted: Sequence[Inserted], *, attach: bool) -> None:
-    taken = [seed for seed, row in zip(seeds, inserted, strict=True) if not row.created]
-    if taken and not attach:
-        raise _TakenError(taken[0])
+    for seed, row in zip(seeds, inserted, strict=True):
+        if not row.created and not (attach and row.workflow == seed.workflow):
+            raise _TakenError(seed, row.workflow)
 
 
 def _are_own(store: PostgresStore, seeds: Sequence[RunSeed], elapsed_s: float) -> bool:

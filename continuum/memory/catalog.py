@@ -33,7 +33,7 @@ class MemoryCatalog:
             tables, inserted = transaction.tables, []
             for seed in seeds:
                 if seed.id in tables.runs:
-                    inserted.append(Inserted(seed.id, False))
+                    inserted.append(Inserted(seed.id, False, workflow=tables.runs[seed.id].seed.workflow))
                     continue
                 run = RunRecord(
                     seed,

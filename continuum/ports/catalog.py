@@ -15,11 +15,13 @@ from continuum.ports.overview import Overview
 
 
 class Inserted(msgspec.Struct, frozen=True, array_like=True):
-    """``token`` is set when the run was inserted leased; ``created`` is False when it existed already."""
+    """``token`` is set when the run was inserted leased; ``created`` is False when it existed already: then
+    ``workflow`` is that of the run that exists."""
 
     run_id: UUID
     created: bool
     token: int | None = None
+    workflow: str | None = None
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -34,12 +34,17 @@ class PostgresCatalog:
 
     def insert(self, seeds: Sequence[RunSeed], *, owner: str | None = None) -> list[Inserted]:
         if owner is None and len(seeds) == 1:
-            return [Inserted(seeds[0].id, self._insert_one(seeds[0]))]
+            created = self._insert_one(seeds[0])
+            return [Inserted(seeds[0].id, True)] if created else self._taken(seeds)
         if owner is None:
             rows = self._session.rows("insert", _seeds(seeds))
         else:
             rows = self._session.rows("insert_leased", {**_seeds(seeds), "owner": owner})
-        return _inserted(seeds, rows)
+        return _inserted(seeds, rows) if len(rows) == len(seeds) else self._taken(seeds, rows)
+
+    def _taken(self, seeds: Sequence[RunSeed], rows: Sequence[Row] = ()) -> list[Inserted]:
+        """Some of these ids are taken, all but those of the ``rows``: say by which workflows."""
+        return _inserted(seeds, rows, self._session.rows("taken", _ids(seeds)))
 
     def _insert_one(self, seed: RunSeed) -> bool:
         parameters = {**_seed(seed), "host": here(), "told": told_run(seed)}
@@ -64,8 +69,11 @@ class PostgresCatalog:
                 with connection.transaction():
                     cursor.execute("select set_config('search_path', %s, true)", [path])
                     rows = cursor.execute(statement("insert"), _seeds(seeds), binary=True).fetchall()
+                    taken: list[Row] = []
+                    if len(rows) < len(seeds):
+                        taken = cursor.execute(statement("taken"), _ids(seeds), binary=True).fetchall()
                     cursor.execute("select set_config('search_path', %s, true)", [previous])
-                return _inserted(seeds, rows)
+                return _inserted(seeds, rows, taken)
         except (psycopg.Error, UnicodeError) as error:
             raise JournalError("insert", reason_of(error)) from error
 
@@ -215,17 +223,26 @@ def _seeds(seeds: Sequence[RunSeed]) -> Parameters:
     }
 
 
+def _ids(seeds: Sequence[RunSeed]) -> Parameters:
+    return {"runs": uuids([seed.id for seed in seeds])}
+
+
 def _json(attributes: Mapping[str, object]) -> str:
     return json.dumps(dict(attributes)) if attributes else "{}"
 
 
-def _inserted(seeds: Sequence[RunSeed], rows: Sequence[Row]) -> list[Inserted]:
+def _inserted(seeds: Sequence[RunSeed], rows: Sequence[Row], taken: Sequence[Row] = ()) -> list[Inserted]:
     tokens = {row[0]: row[1] for row in rows}
+    workflows = {row[0]: row[1] for row in taken}
     answers: dict[UUID, Inserted] = {}
     result = []
     for seed in seeds:
         created = seed.id in tokens and seed.id not in answers  # of two seeds with one id, the first
-        answers[seed.id] = Inserted(seed.id, created, tokens[seed.id] if created else None)
+        answers[seed.id] = (
+            Inserted(seed.id, True, tokens[seed.id])
+            if created
+            else Inserted(seed.id, False, workflow=workflows.get(seed.id))
+        )
         result.append(answers[seed.id])
     return result
 

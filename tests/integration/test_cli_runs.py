@@ -89,6 +89,14 @@ def test_what_users_wrote_cannot_steer_a_terminal(continuum: Commands) -> None:
     assert "\x1b" not in refused.err
 
 
+@pytest.mark.rule("D8")
+def test_a_start_attaches_to_a_run_of_its_workflow_only(continuum: Commands) -> None:
+    (run_id,) = continuum.lines(*CHECKOUT, "--id", "o1")
+    assert continuum.lines(*CHECKOUT, "--id", "o1", "--if-exists", "attach") == [run_id]
+    other = ("run", "start", "other.flow", "--allow-unknown", "--id", "o1", "--if-exists", "attach")
+    continuum(*other).assert_refused(1, "app.checkout", "other.flow", "o1", "nothing was started")
+
+
 def test_a_delayed_run_waits(continuum: Commands) -> None:
     (run_id,) = continuum.lines(*CHECKOUT, "--delay", "3600")
     assert continuum("run", "show", run_id, "--json").document["started_at"] is None

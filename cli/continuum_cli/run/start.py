@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from continuum.client import Client
+from continuum.client.requests import IfExists
 from continuum.core.call import WorkflowCall, call
 from continuum.errors import PayloadError
 from continuum_cli.database import registered_workflows
@@ -30,6 +31,13 @@ _ATTRIBUTES = json_value(dict, """'{"plan": "pro"}'""")
     "--delay", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Seconds before it begins."
 )
 @click.option(
+    "--if-exists",
+    type=click.Choice(["error", "attach"]),
+    default="error",
+    show_default=True,
+    help="What a run with KEY is: an error, or, if it is of this workflow, the run whose id is printed.",
+)
+@click.option(
     "--allow-unknown", is_flag=True, help="Start it though nobody knows NAME; it waits for a node that does."
 )
 @database_options
@@ -41,6 +49,7 @@ def start(
     namespace: str,
     attributes: dict[str, Any],
     delay: float,
+    if_exists: IfExists,
     allow_unknown: bool,
     database: str | None,
     instance: str,
@@ -65,7 +74,14 @@ def start(
                 refuse_unknown(name, registered_workflows(database, instance))
             made = call(name, *args, **kwargs)
         try:
-            run = client.start(made, id=key, namespace=namespace, attributes=attributes, delay=delay or None)
+            run = client.start(
+                made,
+                id=key,
+                namespace=namespace,
+                attributes=attributes,
+                delay=delay or None,
+                if_exists=if_exists,
+            )
         except PayloadError as error:
             raise Refusal(f"{error}; nothing was started", USAGE) from error
     print(run.id)

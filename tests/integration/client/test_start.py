@@ -87,6 +87,63 @@ def test_attaching_starts_a_run_that_does_not_exist(client: Client) -> None:
     assert client.start(checkout(ORDER), id="new", if_exists="attach").run().state == "running"
 
 
+def assert_names_both(refused: pytest.ExceptionInfo[RunExistsError]) -> None:
+    assert refused.value.run_id == run_id_of("order-o1")
+    for name in ("order-o1", str(run_id_of("order-o1")), checkout.name, archive.name, "nothing was started"):
+        assert name in str(refused.value)
+
+
+@pytest.mark.rule("D8")
+def test_nobody_attaches_to_a_run_of_another_workflow(client: Client) -> None:
+    client.start(checkout(ORDER), id="order-o1")
+    with pytest.raises(RunExistsError) as refused:
+        client.start(archive(ORDER), id="order-o1", if_exists="attach")
+    assert_names_both(refused)
+
+
+@pytest.mark.rule("D8")
+def test_of_many_runs_none_is_started_if_one_would_attach_to_another_workflow(client: Client) -> None:
+    client.start(checkout(ORDER), id="order-o1")
+    with pytest.raises(RunExistsError) as refused:
+        client.start_many([archive(ORDER), archive(ORDER)], ids=["new", "order-o1"], if_exists="attach")
+    assert_names_both(refused)
+    assert count(client) == 1
+
+
+@pytest.mark.rule("D8")
+def test_nobody_attaches_to_another_workflow_in_a_callers_transaction(
+    client: Client, connection: psycopg.Connection[object]
+) -> None:
+    client.start(checkout(ORDER), id="order-o1", connection=connection)  # nobody else sees it yet
+    with pytest.raises(RunExistsError) as refused:
+        client.start(archive(ORDER), id="order-o1", if_exists="attach", connection=connection)
+    assert_names_both(refused)
+    connection.commit()
+    assert count(client) == 1
+
+
+@pytest.mark.rule("D8")
+def test_no_asyncio_client_attaches_to_a_run_of_another_workflow(
+    client: Client, database_url: str, instance: str
+) -> None:
+    async def attach() -> None:
+        async with AsyncClient(database_url, instance=instance) as asynchronous:
+            await asynchronous.start(archive(ORDER), id="order-o1", if_exists="attach")
+
+    client.start(checkout(ORDER), id="order-o1")
+    with pytest.raises(RunExistsError) as refused:
+        asyncio.run(attach())
+    assert_names_both(refused)
+
+
+@pytest.mark.rule("D8")
+def test_a_refused_start_names_the_workflow_that_has_the_id(client: Client) -> None:
+    client.start(checkout(ORDER), id="order-o1")
+    with pytest.raises(RunExistsError) as refused:
+        client.start(archive(ORDER), id="order-o1")
+    assert_names_both(refused)
+
+
 def test_of_many_simultaneous_starts_with_one_id_one_wins(client: Client) -> None:
     together = Barrier(8)
 

@@ -69,9 +69,22 @@ def test_a_run_without_a_correlation_id_is_the_root_of_its_own_chain(scene: Scen
 def test_a_run_is_inserted_once(scene: Scene) -> None:
     first = seed(workflow="first")
     assert scene.catalog.insert([first]) == [Inserted(first.id, True)]
-    assert scene.catalog.insert([seed(id=first.id, workflow="second")]) == [Inserted(first.id, False)]
+    assert scene.catalog.insert([seed(id=first.id, workflow="second")]) == [
+        Inserted(first.id, False, workflow="first")
+    ]
     assert scene.row(first.id).workflow == "first"
     assert scene.claimed_ids() == [first.id]
+
+
+@pytest.mark.rule("D8")
+@pytest.mark.parametrize("owner", [None, OWNER])
+def test_an_id_that_is_taken_is_said_to_be_of_the_workflow_that_has_it(
+    scene: Scene, owner: str | None
+) -> None:
+    first, new = seed(workflow="first"), seed(workflow="second")
+    scene.catalog.insert([first])
+    again = scene.catalog.insert([new, seed(id=first.id, workflow="second")], owner=owner)
+    assert [(row.created, row.workflow) for row in again] == [(True, None), (False, "first")]
 
 
 def test_an_ended_run_is_not_started_again_by_its_id(scene: Scene) -> None:
@@ -79,7 +92,7 @@ def test_an_ended_run_is_not_started_again_by_its_id(scene: Scene) -> None:
     scene.end(lease)
     for owner in (None, OWNER):
         again = scene.catalog.insert([seed(id=lease.run_id)], owner=owner)
-        assert again == [Inserted(lease.run_id, False)]
+        assert again == [Inserted(lease.run_id, False, workflow="shop.checkout")]
     assert scene.row(lease.run_id).state == "completed"
     assert scene.claim() == []
 
@@ -119,7 +132,9 @@ def test_a_run_inserted_for_an_owner_is_leased_before_anybody_can_take_it(scene:
 @pytest.mark.rule("L5")
 def test_a_run_that_exists_is_not_leased_by_an_insert(scene: Scene) -> None:
     run_id = scene.insert()
-    assert scene.catalog.insert([seed(id=run_id)], owner=OWNER) == [Inserted(run_id, False, None)]
+    assert scene.catalog.insert([seed(id=run_id)], owner=OWNER) == [
+        Inserted(run_id, False, None, "shop.checkout")
+    ]
     assert scene.row(run_id).owner is None
     assert scene.claimed_ids(OTHER) == [run_id]
 
