@@ -20,7 +20,7 @@ from uuid import UUID
 import msgspec
 
 from continuum.core.definitions import Activity
-from continuum.core.failure import encode_failure, failure_of
+from continuum.core.failure import bases_of, encode_failure, failure_of
 from continuum.errors import ContinuumError, PayloadError
 from continuum.model import payload
 from continuum.model.events import Failure
@@ -192,20 +192,24 @@ def failed(error: BaseException, *, retryable: bool = True) -> Outcome:
     try:
         failure = failure_of(error, skip_frames=1)
     except BaseException as broken:  # noqa: BLE001  an exception whose own text exits must not end the process
-        failure = Failure(type_name(type(error)), f"its text could not be made: {type(broken).__name__}")
+        what = f"its text could not be made: {type(broken).__name__}"
+        failure = Failure(type_name(type(error)), what, bases=bases_of(type(error))[1:])
     return Outcome(False, encode_failure(failure), retryable=retryable)
 
 
 def timed_out(activity: str, timeout_s: float) -> Outcome:
     """Return the outcome of an attempt that ran for longer than its time-out."""
-    failure = Failure("TimeoutError", f"{activity} ran for longer than its timeout of {timeout_s:g} s")
-    return Outcome(False, encode_failure(failure), timed_out=True)
+    return _late(f"{activity} ran for longer than its timeout of {timeout_s:g} s")
 
 
 def silent(activity: str, heartbeat_timeout_s: float) -> Outcome:
     """Return the outcome of an attempt that sent no heartbeat in time (A11)."""
-    message = f"{activity} sent no heartbeat within its heartbeat_timeout of {heartbeat_timeout_s:g} s"
-    return Outcome(False, encode_failure(Failure("TimeoutError", message)), timed_out=True)
+    return _late(f"{activity} sent no heartbeat within its heartbeat_timeout of {heartbeat_timeout_s:g} s")
+
+
+def _late(message: str) -> Outcome:
+    failure = Failure("TimeoutError", message, bases=bases_of(TimeoutError)[1:])
+    return Outcome(False, encode_failure(failure), timed_out=True)
 
 
 def died(activity: str, how: str) -> Outcome:

@@ -27,7 +27,15 @@ def failure_of(error: BaseException, *, skip_frames: int = 0) -> Failure:
         return _told(error, skip_frames)
     except BaseException as broken:  # noqa: BLE001 - a failure that cannot be told must still be one
         kind = _storable(str(type.__getattribute__(type(error), "__name__")))
-        return Failure(kind, f"<an exception that cannot be shown: {type(broken).__name__}>")
+        what = f"<an exception that cannot be shown: {type(broken).__name__}>"
+        return Failure(
+            kind, what, bases=bases_of(Exception if isinstance(error, Exception) else BaseException)
+        )
+
+
+def bases_of(kind: type[BaseException]) -> tuple[str, ...]:
+    """Return the names of the class and its base classes, as far as they are exceptions or mixed into them."""
+    return tuple(_storable(type_name(each)) for each in kind.__mro__ if each is not object)
 
 
 def _told(error: BaseException, skip_frames: int) -> Failure:
@@ -43,11 +51,7 @@ def _told(error: BaseException, skip_frames: int) -> Failure:
         message=_storable(_message_of(error)[:MESSAGE_CHARS_MAX]),
         traceback=_storable(text[-TRACEBACK_CHARS_MAX:]),
         cause=_storable(_describe(cause)) if cause is not None else None,
-        bases=tuple(
-            _storable(type_name(base))
-            for base in type(error).__mro__[1:]
-            if base not in (Exception, BaseException, object)
-        ),
+        bases=bases_of(type(error))[1:],
     )
 
 

@@ -24,7 +24,7 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An exception as text: it is read without the user's classes (W3).
 
     ``type`` is ``ValueError`` for a builtin, ``module.Name`` otherwise; ``bases`` are the names of its base classes
-    below ``Exception``, by which ``Retry.non_retryable`` also finds subclasses.
+    up to ``BaseException``, by which ``Retry.non_retryable`` also finds subclasses; what is no exception has none.
     """
 
     type: str

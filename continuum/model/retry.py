@@ -40,12 +40,13 @@ def type_name(kind: type[BaseException]) -> str:
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often an activity is tried: attempt ``n+1`` starts ``initial * backoff**(n-1)`` seconds after attempt
-    ``n`` failed, at most ``max_delay``, stretched by up to ``jitter`` (a fraction). ``non_retryable`` exceptions
-    (types, also of subclasses, or their names) fail at once.
+    ``n`` failed, at most ``max_delay``, stretched by up to ``jitter`` (a fraction). What ``except KIND`` would catch
+    for one of the types in ``non_retryable`` fails at once; a type may be given by its name too, with or without
+    what stands before a dot: ``"Inner"``, ``"Outer.Inner"``, ``"shop.errors.Outer.Inner"``.
 
     Raises:
         ValueError: a number is out of its range.
-        TypeError: ``non_retryable`` holds something that is neither an exception type nor a name.
+        TypeError: ``non_retryable`` is no tuple (or list, or set) of exception types and their names.
     """
 
     max_attempts: int = 1
@@ -68,10 +69,7 @@ class Retry:
                 raise ValueError(f"Retry.{name} is a number from {low:g}, not {value!r}")
         if self.jitter > 1:
             raise ValueError(f"Retry.jitter is a fraction from 0 to 1, not {self.jitter!r}")
-        object.__setattr__(self, "non_retryable", tuple(self.non_retryable))
-        for kind in self.non_retryable:
-            if not (isinstance(kind, str) or (isinstance(kind, type) and issubclass(kind, BaseException))):
-                raise TypeError(f"Retry.non_retryable holds exception types or their names, not {kind!r}")
+        object.__setattr__(self, "non_retryable", _checked_kinds(self.non_retryable))
 
     def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
         """Return the seconds between the failure of ``attempt`` (from 1) and the next one (A3)."""
@@ -85,7 +83,30 @@ class Retry:
         """True if another attempt may follow ``attempt``, which ended with ``failure`` (A4)."""
         if attempt >= self.max_attempts:
             return False
-        names = {failure.type, failure.type.rpartition(".")[2], *failure.bases}
-        return not any(
-            (kind if isinstance(kind, str) else type_name(kind)) in names for kind in self.non_retryable
+        if not self.non_retryable:
+            return True
+        names = (failure.type, *failure.bases)
+        return not any(_is_named(kind, names) for kind in self.non_retryable)
+
+
+def _checked_kinds(kinds: object) -> tuple[type[BaseException] | str, ...]:
+    """A text or a type alone is refused: a text is a row of letters too, and one way to write a policy is enough."""
+    if not isinstance(kinds, tuple | list | set | frozenset):
+        raise TypeError(
+            f"Retry.non_retryable is a tuple of exception types or their names, not {kinds!r}; "
+            f"write non_retryable=({getattr(kinds, '__name__', None) or repr(kinds)},)"
         )
+    for kind in kinds:
+        if not (
+            kind if isinstance(kind, str) else isinstance(kind, type) and issubclass(kind, BaseException)
+        ):
+            raise TypeError(f"Retry.non_retryable holds exception types or their names, not {kind!r}")
+    return tuple(kinds)
+
+
+def _is_named(kind: type[BaseException] | str, names: tuple[str, ...]) -> bool:
+    """Whether a type is one of those named in full; a name may leave out what stands before one of its dots."""
+    if not isinstance(kind, str):
+        return type_name(kind) in names
+    kind = kind.removeprefix("builtins.")
+    return any(name == kind or name.endswith(f".{kind}") for name in names)

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from continuum.core.attempt import Outcome, died, silent, timed_out
 from continuum.core.definitions import activity
+from continuum.core.failure import decode_failure, failure_of
 from continuum.core.options import ActivityOptions
 from continuum.errors import ConfigurationError
 from continuum.model.events import Failure
@@ -63,9 +65,20 @@ def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any]) -> None
 
 
 @pytest.mark.rule("A2")
-def test_only_exception_types_and_names_can_be_non_retryable() -> None:
-    with pytest.raises(TypeError, match="non_retryable"):
-        Retry(non_retryable=(5,))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "kinds", [(5,), (int,), ("",), (ValueError("x"),), "ValueError", ValueError, 5, None, {"ValueError": 1}]
+)
+def test_only_exception_types_and_names_can_be_non_retryable(kinds: Any) -> None:
+    with pytest.raises(TypeError, match=r"Retry\.non_retryable"):
+        Retry(non_retryable=kinds)
+
+
+@pytest.mark.rule("A2")
+def test_a_name_alone_is_not_taken_for_its_letters_and_the_words_say_what_to_write() -> None:
+    with pytest.raises(TypeError, match=r"write non_retryable=\('ValueError',\)"):
+        Retry(non_retryable="ValueError")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"write non_retryable=\(ValueError,\)"):
+        Retry(non_retryable=ValueError)  # type: ignore[arg-type]
 
 
 @pytest.mark.rule("A2")
@@ -124,6 +137,73 @@ def test_non_retryable_types_are_found_by_type_by_name_and_by_base(
     policy = Retry(max_attempts=3, non_retryable=kinds)
     assert policy.allows_after(1, failure) is allowed
     assert not policy.allows_after(3, failure)
+
+
+class Declined(Exception):  # noqa: N818
+    pass
+
+
+class Outer:
+    class Inner(Declined):
+        pass
+
+
+class Quiet(BaseException):
+    pass
+
+
+RAISED: dict[str, BaseException] = {
+    "inner": Outer.Inner("x"),
+    "key": KeyError("x"),
+    "quiet": Quiet("x"),
+    "exit": SystemExit(3),
+}
+
+
+@pytest.mark.rule("A4")
+@pytest.mark.parametrize(
+    ("kind", "caught"),
+    [
+        (Outer.Inner, "inner"),
+        (Declined, "inner"),
+        (Exception, "inner key"),
+        (BaseException, "inner key quiet exit"),
+        (LookupError, "key"),
+        (ValueError, ""),
+        ("Inner", "inner"),
+        ("Outer.Inner", "inner"),
+        (f"{__name__}.Outer.Inner", "inner"),
+        ("Declined", "inner"),
+        (f"{__name__}.Declined", "inner"),
+        ("LookupError", "key"),
+        ("Exception", "inner key"),
+        ("BaseException", "inner key quiet exit"),
+        ("builtins.KeyError", "key"),
+        ("ner", ""),
+        ("er.Inner", ""),
+        ("object", ""),
+    ],
+)
+def test_what_except_would_catch_is_what_fails_at_once(kind: Any, caught: str) -> None:
+    policy = Retry(max_attempts=2, non_retryable=(kind,))
+    final = [name for name, error in RAISED.items() if not policy.allows_after(1, failure_of(error))]
+    assert final == caught.split()
+
+
+@pytest.mark.rule("A4")
+@pytest.mark.parametrize(
+    ("kind", "allowed"), [(TimeoutError, False), (OSError, False), (Exception, False), (ValueError, True)]
+)
+@pytest.mark.parametrize("outcome", [timed_out("work", 1.0), silent("work", 1.0)])
+def test_a_time_out_is_a_timeout_error_to_a_policy(outcome: Outcome, kind: Any, allowed: bool) -> None:
+    policy = Retry(max_attempts=2, non_retryable=(kind,))
+    assert policy.allows_after(1, decode_failure(outcome.payload)) is allowed
+
+
+@pytest.mark.rule("A4")
+def test_the_death_of_a_worker_is_no_exception_of_the_activity() -> None:
+    policy = Retry(max_attempts=2, non_retryable=(BaseException,))
+    assert policy.allows_after(1, decode_failure(died("work", "by signal 9").payload))
 
 
 @pytest.mark.parametrize("duration", [-1, math.inf, math.nan, True, "5", None])
