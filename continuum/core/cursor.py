@@ -16,12 +16,14 @@ from typing import NoReturn, Protocol, TypeVar
 
 import msgspec
 
+from continuum.core.draws import Draws
 from continuum.core.drift import Drift
 from continuum.core.recorded import PAIR, Entry, Pair, Recorded, Row, recorded_of
 from continuum.errors import JournalError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import (
     KIND_OF,
+    SCHEDULED_ENDS,
     ActivityCompleted,
     EventBody,
     EventRow,
@@ -35,6 +37,13 @@ _PATCH = bytes([_PATCHED])
 _PAIRS = re.compile(b"(?:%s)++" % re.escape(PAIR), re.DOTALL)
 _NOTHING = recorded_of(())
 NOT_GIVEN: object = object()
+
+
+class Command(Protocol):
+    """A recorded command: what was drawn before it."""
+
+    @property
+    def draws(self) -> str | None: ...
 
 
 class Answer(Protocol):
@@ -54,7 +63,8 @@ class Cursor:
     """``seq`` is the last event that the code has seen or made; ``at`` its time, in microseconds since the epoch.
     ``patches``: what ``patched`` answered, by id, None while nobody asked. ``bounded``: the walk ends with the recorded
     events, and the code is unwound where it would make a new one. ``leaked``: the code tried an effect although the
-    walk was ``closed``. ``drift``: why the walk cannot go on. ``new``: what was recorded since the last ``take``."""
+    walk was ``closed``. ``drift``: why the walk cannot go on. ``new``: what was recorded since the last ``take``.
+    ``draws``: None while the code has drawn nothing; made by the effect that does, because a generator is 2.5 KB."""
 
     __slots__ = (
         "_end",
@@ -67,6 +77,7 @@ class Cursor:
         "at",
         "bounded",
         "closed",
+        "draws",
         "drift",
         "leaked",
         "new",
@@ -81,6 +92,7 @@ class Cursor:
         self.replaying = self.closed = self.leaked = self.bounded = False
         self.drift: ReplayDriftError | JournalError | None = None
         self.patches: dict[str, bool] | None = None
+        self.draws: Draws | None = None
         self._recorded = _NOTHING
         self._end = 0  # how many events are recorded
         self._pairs_from = self._pairs_to = 0  # where there are pairs and nothing else
@@ -113,20 +125,27 @@ class Cursor:
             self._pass_patches()
         return self.seq < self._end
 
-    def meets(self, activity: str, begins: bytes) -> bool:
+    def meets(self, activity: str, begins: tuple[bytes, bytes]) -> bool:
         """Say whether the next two events are this activity and, it seems, its result. ``begins``: how the body of
-        such an ``ActivityScheduled`` begins. This is the short way of a replay, for what most of a long history is:
-        what is not just that goes the long way, which knows all cases and has the words for those that are wrong.
+        such an ``ActivityScheduled`` begins, with ``draws`` and without. This is the short way of a replay, for what
+        most of a long history is: what is not just that goes the long way, which knows all cases and has the words
+        for those that are wrong.
         """
         seq = self.seq
         if seq >= self._pairs_to and not self._meets_pairs():
             return False
         if (seq - self._pairs_from) & 1 or self.closed or self.drift is not None:
             return False
+        if self.draws is not None and self.draws.order:
+            return False
         entry = self._recorded.entries[seq]
         if type(entry) is Pair:
-            return self._recorded.targets[entry.target][0] == activity
-        return entry is not None and entry.payload.startswith(begins)
+            target = self._recorded.targets[entry.target]
+            return target[0] == activity and not target[2]
+        if entry is None:
+            return False
+        body, (counted, uncounted) = entry.payload, begins
+        return (body.startswith(counted) and body.endswith(SCHEDULED_ENDS)) or body.startswith(uncounted)
 
     def _meets_pairs(self) -> bool:
         """Find how far there are pairs from here on: asked once for all of them, because most come in long rows."""
@@ -198,9 +217,26 @@ class Cursor:
         while self._recorded.kinds.startswith(_PATCH, self.seq):
             self.seq += 1
 
+    @property
+    def drawn(self) -> str:
+        """What the code has drawn since its last command."""
+        return "" if self.draws is None else self.draws.text
+
+    def drew(self, recorded: Command) -> bool:
+        """Say whether the code has drawn what it drew before the recorded command (R10)."""
+        return recorded.draws is None or recorded.draws == self.drawn
+
     def accept(self) -> None:
         """The command is the recorded one."""
         self.seq += 1
+        if self.draws is not None:
+            self.draws.forget()
+
+    def issue(self, body: EventBody) -> int:
+        """Record a new command, which says what was `drawn` before it; return its number."""
+        if self.draws is not None:
+            self.draws.forget()
+        return self.append(body)
 
     def append(self, body: EventBody) -> int:
         """Record what is new; return its number."""
@@ -263,7 +299,7 @@ class Cursor:
 
     def _drift(self, position: int, commanded: str | None, site: str) -> ReplayDriftError | JournalError:
         try:
-            return self._recorded.drift(position, commanded, site)
+            return self._recorded.drift(position, commanded, site, self.drawn)
         except (
             JournalError
         ) as error:  # an event before it, over which the walk has stepped without reading all of it

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from continuum.core.draws import described
+from continuum.core.fingerprint import name_in
 from continuum.errors import ReplayDriftError
 from continuum.model.events import (
     EVENT_TYPES,
@@ -14,6 +16,7 @@ from continuum.model.events import (
     EventBody,
     Patched,
     RunContinuedAsNew,
+    SideEffect,
     SignalAwaited,
     SignalReceived,
 )
@@ -24,14 +27,22 @@ class Drift(BaseException):
 
 
 def drift_error(
-    recorded: Sequence[EventBody], position: int, commanded: str | None, site: str
+    recorded: Sequence[EventBody], position: int, commanded: str | None, site: str, drawn: str
 ) -> ReplayDriftError:
-    """Return the error for the recorded event at ``position`` (from 0), where the code issued ``commanded``.
+    """Return the error for the recorded event at ``position`` (from 0), where the code issued ``commanded``, having
+    drawn ``drawn`` since its last command.
 
     With ``commanded`` None the code issued nothing, and ``site`` says what it did instead.
     """
-    issued = f"nothing: {site}" if commanded is None else _at(_nth(recorded, position, commanded), site)
-    return ReplayDriftError(position + 1, describe(recorded, position), issued)
+    told = describe(recorded, position)
+    if commanded is None:
+        return ReplayDriftError(position + 1, told, f"nothing: {site}")
+    issued = _at(_nth(recorded, position, commanded), site)
+    before: str | None = getattr(recorded[position], "draws", None)
+    if before is not None and before != drawn:
+        order = " in another order" if described(before) == described(drawn) else ""
+        told, issued = f"{told} after {described(before)}", f"{issued} after {described(drawn)}{order}"
+    return ReplayDriftError(position + 1, told, issued)
 
 
 def describe(recorded: Sequence[EventBody], position: int) -> str:
@@ -42,7 +53,10 @@ def describe(recorded: Sequence[EventBody], position: int) -> str:
         answered = getattr(body, "command", 0)
         text = EVENT_TYPES[KIND_OF[type(body)]]
         return f"{text} for event {answered} ({describe(recorded, answered - 1)})" if answered else text
-    return _at(_nth(recorded, position, target), getattr(body, "site", ""))
+    site = getattr(body, "site", "")
+    if isinstance(body, SideEffect) and body.function:
+        site = f"{site}, {name_in(body.function)}"
+    return _at(_nth(recorded, position, target), site)
 
 
 def _target(body: EventBody) -> str | None:

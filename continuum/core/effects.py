@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import random as random_module
-import uuid
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, NoReturn, TypeVar, cast, overload
 from uuid import UUID
@@ -17,6 +15,7 @@ from continuum.core.commands import child, effect
 from continuum.core.commands.child import ChildRef
 from continuum.core.commands.continuation import leave
 from continuum.core.commands.timer import start_timer
+from continuum.core.draws import Draws
 from continuum.core.loop import current_machine, running
 from continuum.core.machine import Machine
 from continuum.core.options import checked_name
@@ -176,12 +175,12 @@ def today() -> dt.date:
 
 def uuid4() -> UUID:
     """Return a random UUID that is the same in every replay of the run."""
-    return uuid.UUID(int=_random(current_machine("uuid4")).getrandbits(128), version=4)
+    return _draws(current_machine("uuid4")).uuid()
 
 
 def random() -> float:
     """Return a number from 0 up to 1 that is the same in every replay of the run."""
-    return _random(current_machine("random")).random()
+    return _draws(current_machine("random")).number()
 
 
 def run_info() -> RunInfo:
@@ -222,7 +221,8 @@ def days(value: float) -> dt.timedelta:
     return dt.timedelta(days=value)
 
 
-def _random(machine: Machine) -> random_module.Random:
-    if machine.random is None:
-        machine.random = random_module.Random(machine.identity.run_id.int)
-    return cast("random_module.Random", machine.random)
+def _draws(machine: Machine) -> Draws:
+    draws = machine.cursor.draws
+    if draws is None:
+        draws = machine.cursor.draws = Draws(machine.identity.run_id)
+    return draws

@@ -68,7 +68,6 @@ class Machine:
         "leaving",
         "loop",
         "pending",
-        "random",
         "workflow",
     )
 
@@ -82,7 +81,6 @@ class Machine:
         self.inbox = Inbox()
         self._rollback: Rollback | None = None
         self._out: Outputs | None = None
-        self.random: Any = None  # made by the effect that wants it: a generator is 2.5 KB
         self.children: Children | None = None
         self.leaving: Leaving | None = None
         self.cancellation: CancelRequested | None = None

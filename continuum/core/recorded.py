@@ -53,12 +53,12 @@ Entry = Pair | Row | EventRow | None
 
 
 class Recorded:
-    """``kinds`` and ``entries`` by position, which counts from 0; ``targets``: (activity, site) of pairs."""
+    """``kinds`` and ``entries`` by position, which counts from 0; ``targets``: (activity, site, draws) of pairs."""
 
     __slots__ = ("entries", "kinds", "targets")
 
     def __init__(
-        self, kinds: bytes, entries: Sequence[Entry], targets: Sequence[tuple[str, str]] = ()
+        self, kinds: bytes, entries: Sequence[Entry], targets: Sequence[tuple[str, str, str | None]] = ()
     ) -> None:
         self.kinds, self.entries, self.targets = kinds, entries, targets
 
@@ -81,8 +81,8 @@ class Recorded:
         """
         entry = self.entries[position]
         if type(entry) is Pair:
-            activity, site = self.targets[entry.target]
-            return ActivityScheduled(activity, b"", site)
+            activity, site, draws = self.targets[entry.target]
+            return ActivityScheduled(activity, b"", site, draws=draws)
         if entry is None:
             pair = self.entries[position - 1]
             assert type(pair) is Pair, "a pair has two places"
@@ -98,10 +98,11 @@ class Recorded:
         """
         return [to_row(position + 1, self.body(position)) for position in range(len(self))]
 
-    def drift(self, position: int, commanded: str | None, site: str) -> ReplayDriftError:
-        """Return the error for the event at ``position``, where the code issued ``commanded`` at ``site``."""
+    def drift(self, position: int, commanded: str | None, site: str, drawn: str) -> ReplayDriftError:
+        """Return the error for the event at ``position``, where the code, having drawn ``drawn``, issued ``commanded``
+        at ``site``."""
         bodies = [self.body(before) for before in range(position + 1)]
-        return drift_error(bodies, position, commanded, site)
+        return drift_error(bodies, position, commanded, site, drawn)
 
 
 def recorded_of(rows: Sequence[EventRow]) -> Recorded:

@@ -25,10 +25,12 @@ from continuum.model.events import (
     to_row,
 )
 
-FORMAT = 3
+FORMAT = 4
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(tuple[int, bytes, list[tuple[str, str]], list[Pair | Row | None]])
+_decoder = msgspec.msgpack.Decoder(
+    tuple[int, bytes, list[tuple[str, str, str | None]], list[Pair | Row | None]]
+)
 _format = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
@@ -41,7 +43,7 @@ def compact(history: Recorded | Sequence[EventRow]) -> bytes:
     recorded = history if isinstance(history, Recorded) else recorded_of(history)
     bodies = [recorded.body(position) for position in range(len(recorded))]
     answered = {body.command for body in bodies if isinstance(body, ActivityCompleted | ActivityFailed)}
-    targets: dict[tuple[str, str], int] = {}
+    targets: dict[tuple[str, str, str | None], int] = {}
     entries: list[Entry] = []
     for position, body in enumerate(bodies):
         if len(entries) > position:
@@ -59,14 +61,14 @@ def compact(history: Recorded | Sequence[EventRow]) -> bytes:
 
 
 def _pair(
-    seq: int, body: EventBody, following: EventBody | None, targets: dict[tuple[str, str], int]
+    seq: int, body: EventBody, following: EventBody | None, targets: dict[tuple[str, str, str | None], int]
 ) -> Pair | None:
     """Return the event ``seq`` with the one after it as one entry, None if they are not an activity and its result."""
     if not isinstance(body, ActivityScheduled) or not isinstance(following, ActivityCompleted):
         return None
     if following.command != seq:
         return None
-    target = targets.setdefault((body.activity, body.site), len(targets))
+    target = targets.setdefault((body.activity, body.site, body.draws), len(targets))
     return Pair(target, following.at, payload.scalar_of(following.value))
 
 

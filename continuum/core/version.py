@@ -187,6 +187,11 @@ def _is_ours(decorator: ast.expr, function: FunctionType) -> bool:
 # -- the normal form
 
 
+def normal_form(node: ast.AST) -> str:
+    """Return what the tree says, in a text that is the same on every supported Python."""
+    return "".join(_normal_form(node))
+
+
 def _normal_form(node: object) -> Iterator[str]:
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"

@@ -7,6 +7,7 @@ events are both at once: a signal that was there already is only ``SignalReceive
 Bodies are msgpack arrays without names: the kind stands in a column of its own. Values of user code are nested as
 bytes of the payload codec, so that a journal can be read without the user's classes. Fields are only ever added at
 the end, with a default: a new reader must read old bodies. ``site`` is ``file:line``, for people, and never compared.
+``draws`` is what the code drew before a command (see core/draws), None in what was recorded before that was.
 ``at`` is the database's time in microseconds since the epoch, as the code saw it when the event was delivered.
 """
 
@@ -35,9 +36,14 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class SideEffect(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """``function``: name and code of what was run, as `core.commands.effect` tells them; empty in what was recorded
+    before that was."""
+
     value: bytes
     site: str = ""
     failure: Failure | None = None
+    function: str = ""
+    draws: str | None = None
 
 
 class ActivityScheduled(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -47,6 +53,7 @@ class ActivityScheduled(msgspec.Struct, frozen=True, array_like=True, gc=False):
     args: bytes
     site: str = ""
     crew: str = ""
+    draws: str | None = None
 
 
 class ActivityRetried(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -83,6 +90,7 @@ class SignalAwaited(msgspec.Struct, frozen=True, array_like=True, gc=False):
     name: str
     timeout_s: float | None = None
     site: str = ""
+    draws: str | None = None
 
 
 class SignalReceived(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -94,6 +102,7 @@ class SignalReceived(msgspec.Struct, frozen=True, array_like=True, gc=False):
     at: int
     command: int = 0
     site: str = ""
+    draws: str | None = None
 
 
 class TimerStarted(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -102,6 +111,7 @@ class TimerStarted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     delay_s: float | None = None
     until: int | None = None
     site: str = ""
+    draws: str | None = None
 
 
 class TimerFired(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -127,6 +137,7 @@ class CompensationScheduled(msgspec.Struct, frozen=True, array_like=True, gc=Fal
     args: bytes
     site: str = ""
     crew: str = ""
+    draws: str | None = None
 
 
 class CompensationCompleted(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -156,6 +167,7 @@ class ChildStarted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     args_hash: str
     attached: bool
     site: str = ""
+    draws: str | None = None
 
 
 class ChildCompleted(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -183,6 +195,7 @@ class RunContinuedAsNew(msgspec.Struct, frozen=True, array_like=True, gc=False):
     run: bytes
     args_hash: str
     site: str = ""
+    draws: str | None = None
 
 
 class CancelRequested(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -330,7 +343,11 @@ def body_of(seq: int, kind: int, payload: bytes) -> EventBody:
         raise JournalError("read event", f"event {seq} ({EVENT_TYPES[kind]}) is damaged: {error}") from error
 
 
-def scheduled_begins(activity: str) -> bytes:
-    """Return how the body of every ``ActivityScheduled`` of that activity begins."""
-    body = _encode(ActivityScheduled(activity, b""))
-    return body[: 1 + len(_encode(activity))]
+def scheduled_begins(activity: str) -> tuple[bytes, bytes]:
+    """Return how the body of every ``ActivityScheduled`` of that activity begins, with ``draws`` and before."""
+    name = _encode(activity)
+    return b"\x95" + name, b"\x94" + name
+
+
+SCHEDULED_ENDS = (_encode(""), _encode(None))
+"""How the body of one ends before which nothing was drawn, or nobody counted; no text of draws ends so."""

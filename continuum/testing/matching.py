@@ -11,8 +11,8 @@ from continuum.model.history import Event, History
 
 Story = History | Sequence[Event] | str | PathLike[str]
 
-# When and where it happened, and who carried it: never the same in two runs, and nothing of what the code did.
-_ASIDE = frozenset({"at", "crew", "site", "signal_id", "delay_s", "child", "run"})
+# When, where and by what code it happened, and who carried it: not the same in two runs, or no part of the story.
+_ASIDE = frozenset({"at", "crew", "site", "signal_id", "delay_s", "child", "run", "function", "draws"})
 
 
 def assert_histories_match(a: Story, b: Story) -> None:

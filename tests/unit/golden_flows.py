@@ -194,6 +194,18 @@ async def chance() -> list[Any]:
     return [number, uuid4(), random(), today() == now().date(), run_info().workflow]
 
 
+@workflow(name="golden.draws")
+async def draws() -> list[Any]:
+    uuid4()
+    first = await double(1)
+    random()
+    uuid4()
+    await sleep(1)
+    random()
+    seen = side_effect(lambda: "once")
+    return [first, seen, await double(4)]
+
+
 @workflow(name="golden.payloads")
 async def payloads(lines: list[Line], when: dt.datetime) -> dict[str, Any]:
     return {"total": await total(lines), "when": when, "ids": [UUID(int=7)], "bytes": b"\x00\xff"}
@@ -373,6 +385,7 @@ GOLDENS = (
     ),
     Golden("side_effects", side_effects, value=[{"set": {1, 2}, "tuple": (1, 2)}, "ZeroDivisionError"]),
     Golden("chance", chance, value=CHANCE),
+    Golden("draws", draws, value=[2, "once", 8]),
     Golden(
         "payloads",
         lambda: payloads(_LINES, _WHEN),

@@ -124,7 +124,7 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Steps:
         args = call.packed()
         if recorded is None:
             return _begin(machine, call, args).__await__()
-    if type(recorded) is not ActivityScheduled or not is_it:
+    if type(recorded) is not ActivityScheduled or not is_it or not cursor.drew(recorded):
         cursor.drifted(f"activity {call.name}", place_text(call.place))
     cursor.accept()
     return _recorded(machine, call, recorded)
@@ -132,8 +132,9 @@ def schedule(machine: Machine, call: ActivityCall[Any]) -> Steps:
 
 def _begin(machine: Machine, call: ActivityCall[Any], args: bytes) -> Future[Any]:
     key = None if call.policy.idempotency_key is None else idempotency_key(call)
-    crew = machine.crew.text
-    seq = machine.cursor.append(ActivityScheduled(call.target.name, args, place_text(call.place), crew))
+    cursor, crew = machine.cursor, machine.crew.text
+    drawn = "" if cursor.draws is None else cursor.draws.text
+    seq = cursor.issue(ActivityScheduled(call.target.name, args, place_text(call.place), crew, drawn))
     machine.out.dispatches.append(Dispatch(seq, 1, call, args, key))
     return _pend(machine, seq, call, args, key, crew)
 

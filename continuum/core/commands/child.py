@@ -159,9 +159,9 @@ def _start(machine: Machine, call: WorkflowCall[Any], name: str | None, attached
     _check(machine, call, run_id, name)
     recorded = cursor.expected()
     if recorded is None:
-        cursor.append(ChildStarted(call.name, run_id.bytes, digest, attached, site))
+        cursor.issue(ChildStarted(call.name, run_id.bytes, digest, attached, site, cursor.drawn))
         machine.out.children_started = more(machine.out.children_started, _seed(machine, call, run_id, args))
-    elif type(recorded) is ChildStarted and recorded.workflow == call.name:
+    elif type(recorded) is ChildStarted and recorded.workflow == call.name and cursor.drew(recorded):
         if recorded.args_hash != digest and not is_hash_of(recorded.args_hash, args):
             cursor.drifted(f"child {call.name}", f"{site}, with other arguments")
         cursor.accept()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from continuum.core.commands.activity import PendingActivity
 from continuum.core.pending import command_future
@@ -50,8 +50,8 @@ def run_compensation(machine: Machine, undo: Undo) -> Future[Any]:
     args, crew, site = undo.args, machine.crew.text, place_text(undo.place)
     recorded = cursor.expected()
     if recorded is None:
-        cursor.append(CompensationScheduled(undo.command, call.name, args, site, crew))
-    elif type(recorded) is CompensationScheduled and recorded.activity == call.name:
+        cursor.issue(CompensationScheduled(undo.command, call.name, args, site, crew, cursor.drawn))
+    elif _is_of(recorded, call.name) and cursor.drew(recorded):
         cursor.accept()
         args, crew = recorded.args, recorded.crew
     else:
@@ -63,3 +63,7 @@ def run_compensation(machine: Machine, undo: Undo) -> Future[Any]:
     if recorded is None:
         machine.out.dispatches.append(entry.dispatch(seq))
     return future
+
+
+def _is_of(recorded: EventBody, activity: str) -> TypeGuard[CompensationScheduled]:
+    return type(recorded) is CompensationScheduled and recorded.activity == activity

@@ -9,13 +9,13 @@ instead, or has ended in another way, it swallowed the continuation: the run fai
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from continuum.core.commands.child import args_hash, is_hash_of
 from continuum.core.site import place_text
 from continuum.errors import SuspendLeakError
 from continuum.model import payload
-from continuum.model.events import RunContinuedAsNew
+from continuum.model.events import EventBody, RunContinuedAsNew
 from continuum.model.ids import successor_run_id
 from continuum.model.run import RunSeed
 
@@ -58,9 +58,9 @@ def leave(machine: Machine, call: WorkflowCall[Any]) -> NoReturn:
     cursor, site = machine.cursor, place_text(call.place)
     args = payload.encode([list(call.args), dict(call.kwargs)], path=call.name)
     successor = successor_run_id(machine.identity.run_id)
-    event = RunContinuedAsNew(call.name, successor.bytes, args_hash(args), site)
+    event = RunContinuedAsNew(call.name, successor.bytes, args_hash(args), site, cursor.drawn)
     recorded = cursor.expected()
-    if recorded is not None and not (type(recorded) is RunContinuedAsNew and recorded.workflow == call.name):
+    if recorded is not None and not (_is_of(recorded, call.name) and cursor.drew(recorded)):
         cursor.drifted(f"continue_as_new {call.name}", site)
     if type(recorded) is RunContinuedAsNew and not is_hash_of(recorded.args_hash, args):
         cursor.drifted(f"continue_as_new {call.name}", f"{site}, with other arguments")
@@ -80,6 +80,10 @@ def leave(machine: Machine, call: WorkflowCall[Any]) -> NoReturn:
     machine.loop.halt()
     cursor.closed = True
     raise Continuation
+
+
+def _is_of(recorded: EventBody, workflow: str) -> TypeGuard[RunContinuedAsNew]:
+    return type(recorded) is RunContinuedAsNew and recorded.workflow == workflow
 
 
 def _unwound(task: asyncio.Task[Any]) -> bool:

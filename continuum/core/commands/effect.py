@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from continuum.core.failure import activity_error, failure_of
+from continuum.core.fingerprint import fingerprint_of, is_same, name_in
 from continuum.core.loop import outside
 from continuum.core.site import site_text, user_site
 from continuum.model import payload
-from continuum.model.events import SideEffect
+from continuum.model.events import EventBody, SideEffect
 
 if TYPE_CHECKING:
     from continuum.core.machine import Machine
@@ -19,15 +20,16 @@ def side_effect(machine: Machine, fn: Callable[[], object]) -> object:
     """Run ``fn`` once and journal what it gave; a replay gives the journaled value."""
     cursor = machine.cursor
     site = site_text(user_site())
+    function = fingerprint_of(fn, machine.workflow.__qualname__)
     recorded = cursor.expected()
     if recorded is None:
-        effect = _performed(fn, site)
-        cursor.append(effect)
-    elif type(recorded) is SideEffect:
+        effect = _performed(fn, site, function, cursor.drawn)
+        cursor.issue(effect)
+    elif type(recorded) is SideEffect and _is_of(recorded, function) and cursor.drew(recorded):
         effect = recorded
         cursor.accept()
     else:
-        cursor.drifted("side effect", site)
+        cursor.drifted("side effect", f"{site}, {name_in(function)}{_otherwise(recorded, function)}")
     if effect.failure is not None:
         raise activity_error(effect.failure, 1, False)
     return payload.decode(effect.value, path="side_effect")
@@ -38,10 +40,21 @@ def patched(machine: Machine, id: str) -> bool:
     return machine.cursor.patched(id, site_text(user_site()))
 
 
-def _performed(fn: Callable[[], object], site: str) -> SideEffect:
+def _is_of(recorded: SideEffect, function: str) -> bool:
+    return not recorded.function or is_same(recorded.function, function)
+
+
+def _otherwise(recorded: EventBody, function: str) -> str:
+    """The words for a function that is called the same and does something else."""
+    if type(recorded) is not SideEffect or _is_of(recorded, function):
+        return ""
+    return ", with other code" if name_in(recorded.function) == name_in(function) else ""
+
+
+def _performed(fn: Callable[[], object], site: str, function: str, drawn: str) -> SideEffect:
     """What ``fn`` does is outside the run: the guard does not see it, and effects in it are refused."""
     with outside():
         try:
-            return SideEffect(payload.encode(fn(), path="side_effect"), site)
+            return SideEffect(payload.encode(fn(), path="side_effect"), site, None, function, drawn)
         except Exception as error:  # noqa: BLE001 - what fn raises is recorded like what it returns
-            return SideEffect(b"", site, failure_of(error, skip_frames=1))
+            return SideEffect(b"", site, failure_of(error, skip_frames=1), function, drawn)

@@ -68,9 +68,9 @@ def start_timer(
     recorded = cursor.expected()
     delay_s = None if delay_s is None else round(delay_s, 6)
     if recorded is None:
-        cursor.append(TimerStarted(delay_s, until, site))
+        cursor.issue(TimerStarted(delay_s, until, site, cursor.drawn))
         machine.out.timers_set = more(machine.out.timers_set, TimerSet(cursor.seq, delay_s, until))
-    elif type(recorded) is TimerStarted:
+    elif type(recorded) is TimerStarted and cursor.drew(recorded):
         cursor.accept()
     else:
         cursor.drifted("timer", site)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from continuum.core.pending import CommandFuture, Restore, command_future, settle
 from continuum.core.site import site_text, user_site
@@ -55,19 +55,19 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
         early = machine.inbox.take(name)
         if early is not None:
             signal_id, value = early
-            cursor.append(SignalReceived(name, signal_id, value, cursor.at, 0, site))
+            cursor.issue(SignalReceived(name, signal_id, value, cursor.at, 0, site, cursor.drawn))
             machine.out.signals_consumed = more(machine.out.signals_consumed, signal_id)
             return settle(machine.loop.create_future(), restore, value, name)
-        cursor.append(SignalAwaited(name, timeout_s, site))
+        cursor.issue(SignalAwaited(name, timeout_s, site, cursor.drawn))
         if timeout_s is not None:
             machine.out.timers_set = more(machine.out.timers_set, TimerSet(cursor.seq, timeout_s, None))
-    elif type(recorded) is SignalReceived and recorded.command == 0 and recorded.name == name:
+    elif type(recorded) is SignalAwaited and recorded.name == name and cursor.drew(recorded):
+        cursor.accept()
+        timeout_s = recorded.timeout_s
+    elif _came_early(recorded, name) and cursor.drew(recorded):
         cursor.accept()
         machine.inbox.learn(recorded.signal_id)
         return settle(machine.loop.create_future(), restore, recorded.value, name)
-    elif type(recorded) is SignalAwaited and recorded.name == name:
-        cursor.accept()
-        timeout_s = recorded.timeout_s
     else:
         cursor.drifted(f"wait for signal {name}", site)
     seq = cursor.seq
@@ -75,3 +75,8 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
     machine.pending[seq] = PendingWait(name, restore, future, timeout_s is not None)
     machine.inbox.add_wait(name, seq)
     return future
+
+
+def _came_early(recorded: EventBody, name: str) -> TypeGuard[SignalReceived]:
+    """True for a signal that was there before its wait (S2)."""
+    return type(recorded) is SignalReceived and recorded.command == 0 and recorded.name == name
