@@ -40,7 +40,7 @@ def type_name(kind: type[BaseException]) -> str:
 @dataclass(frozen=True, slots=True)
 class Retry:
     """How often an activity is tried: attempt ``n+1`` starts ``initial * backoff**(n-1)`` seconds after attempt
-    ``n`` failed, at most ``max_delay``, stretched by up to ``jitter`` (a fraction). What ``except KIND`` would catch
+    ``n`` failed, stretched by up to ``jitter`` (a fraction), at most ``max_delay``. What ``except KIND`` would catch
     for one of the types in ``non_retryable`` fails at once; a type may be given by its name too, with or without
     what stands before a dot: ``"Inner"``, ``"Outer.Inner"``, ``"shop.errors.Outer.Inner"``.
 
@@ -72,12 +72,12 @@ class Retry:
         object.__setattr__(self, "non_retryable", _checked_kinds(self.non_retryable))
 
     def delay_s(self, attempt: int, random: Callable[[], float]) -> float:
-        """Return the seconds between the failure of ``attempt`` (from 1) and the next one (A3)."""
+        """Return the seconds between the failure of ``attempt`` (from 1) and the next one (A3, A17)."""
         try:
             delay = self.initial * self.backoff ** (attempt - 1)
         except OverflowError:
             delay = self.max_delay
-        return min(delay, self.max_delay) * (1 + self.jitter * random())
+        return min(delay * (1 + self.jitter * random()), self.max_delay)
 
     def allows_after(self, attempt: int, failure: Failure) -> bool:
         """True if another attempt may follow ``attempt``, which ended with ``failure`` (A4)."""

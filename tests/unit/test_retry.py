@@ -19,7 +19,7 @@ from continuum.model.events import Failure
 from continuum.model.retry import Retry, seconds_of
 
 
-@pytest.mark.rule("A3")
+@pytest.mark.rule("A3", "A17")
 @given(
     attempt=st.integers(1, 200),
     initial=st.floats(0, 100),
@@ -28,14 +28,14 @@ from continuum.model.retry import Retry, seconds_of
     jitter=st.floats(0, 1),
     draw=st.floats(0, 1, exclude_max=True),
 )
-def test_a_back_off_grows_to_its_cap_and_jitter_only_stretches_it(
+def test_a_back_off_grows_to_its_cap_and_jitter_stretches_it_no_further(
     attempt: int, initial: float, backoff: float, max_delay: float, jitter: float, draw: float
 ) -> None:
     policy = Retry(initial=initial, backoff=backoff, max_delay=max_delay, jitter=jitter)
     plain = min(initial * math.exp(min((attempt - 1) * math.log(backoff), 700)), max_delay)
     delay = policy.delay_s(attempt, lambda: draw)
-    assert delay == pytest.approx(plain * (1 + jitter * draw), rel=1e-6)
-    assert delay <= max_delay * (1 + jitter)
+    assert delay == pytest.approx(min(plain * (1 + jitter * draw), max_delay), rel=1e-6)
+    assert plain * (1 - 1e-6) <= delay <= max_delay
 
 
 @pytest.mark.rule("A3")
