@@ -218,6 +218,14 @@ def died(activity: str, how: str) -> Outcome:
     return Outcome(False, encode_failure(Failure(WORKER_DIED, message)))
 
 
+def cut_short(activity: str, error: BaseException) -> Outcome:
+    """Return the outcome of an attempt that the worker could not bring to its end, for want of a thread or the like."""
+    message = (
+        f"the worker could not bring this attempt of {activity} to its end: {type(error).__name__}: {error}"
+    )
+    return Outcome(False, encode_failure(Failure(WORKER_DIED, message)))
+
+
 def unknown(activity: str, reason: str) -> Outcome:
     """Return the outcome of an attempt whose function is not loaded here; a worker of newer code may have it."""
     return Outcome(False, encode_failure(Failure(UNKNOWN_ACTIVITY, f"{activity}: {reason}")))

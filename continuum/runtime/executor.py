@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from continuum.core.attempt import Outcome, perform, unknown
+from continuum.core.attempt import Outcome, cut_short, perform, unknown
 from continuum.core.definitions import Activity
 from continuum.errors import UnknownWorkflowError
 from continuum.ports.clock import Clock
@@ -23,6 +23,7 @@ from continuum.runtime.isolation import Isolation
 from continuum.runtime.job import Job, Ledger, job_of
 from continuum.runtime.loop_thread import Host, in_thread
 from continuum.runtime.loops import Loops
+from continuum.runtime.role import log
 from continuum.runtime.threads import Threads
 from continuum.wire.messages import Execute, Finished, Key
 
@@ -50,7 +51,7 @@ class ThreadAndLoopExecutor:
         self._wake, self._spared = wake, spared
         self._ledger = Ledger(wake, clock)
         self._isolation = Isolation(clock)
-        self._threads = Threads(self._run, slots, clock)
+        self._threads = Threads(self._run, self._fail, slots, clock)
         self._loops = Loops(self._ledger.end, slots, clock, home)
         self._lone: Job | None = None  # that waits for `take_lone`
         self._brief: set[str] = set()  # activities that took less than BRIEF_S the last time
@@ -63,6 +64,9 @@ class ThreadAndLoopExecutor:
             definition = self._lookup(task.activity)
         except UnknownWorkflowError as error:
             self._ledger.report(task, unknown(task.activity, str(error)))
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an outcome
+            self._ledger.report(task, cut_short(task.activity, error))
             return
         job = job_of(task, definition, self._ledger)
         self._ledger.open(job)
@@ -186,6 +190,12 @@ class ThreadAndLoopExecutor:
             self._timed.pop(job.key, None)
         self._note(job)
         return self._ledger.end(job, outcome) or job.isolated  # no thread of those is ever lost
+
+    def _fail(self, job: Job, error: BaseException) -> bool:
+        """End a job that did not come to its end, because of us and not of its code."""
+        log.error("an attempt of %s could not be run", job.task.activity, exc_info=error)
+        self._timed.pop(job.key, None)
+        return self._ledger.end(job, cut_short(job.task.activity, error)) or job.isolated
 
     def _note(self, job: Job) -> None:
         if self._clock.monotonic() - job.started_at < BRIEF_S:

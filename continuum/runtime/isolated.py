@@ -6,7 +6,8 @@
 
 The keeper imports nothing of the application and has one thread, so it answers whatever the activity does to its
 interpreter. The lifeline is a pipe whose other end only the worker holds: closing it kills the attempt, and so does
-the worker's death (A9). Should the keeper be killed, the kernel kills the activity process with it.
+the worker's death (A9). Should the keeper be killed, the kernel kills the activity process with it, and the worker,
+which sees the end of a pipe that only the keeper holds, kills the rest of the group.
 
 Frames on the two other pipes are msgpack behind their length: ``Prepare`` and ``Run`` in, ``Beat`` and ``Ended`` out.
 """
@@ -28,12 +29,13 @@ import msgspec
 
 from continuum.core.attempt import Outcome, perform, perform_async, unknown
 from continuum.core.definitions import registry
-from continuum.errors import UnknownWorkflowError
+from continuum.errors import UnknownWorkflowError, WireError
 from continuum.runtime.job import info_of
 from continuum.wire.messages import Execute
 
 _PR_SET_PDEATHSIG = 1
 _LENGTH_BYTES = 4
+FRAME_BYTES_MAX = 1 << 30  # far above any payload
 
 
 class Prepare(msgspec.Struct, frozen=True, array_like=True, tag="p"):
@@ -63,24 +65,47 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 
 
-def write_frame(descriptor: int, frame: Frame) -> None:
+def encode_frame(frame: Frame) -> bytes:
     data = _encoder.encode(frame)
-    data = len(data).to_bytes(_LENGTH_BYTES, "big") + data
+    return len(data).to_bytes(_LENGTH_BYTES, "big") + data
+
+
+def write_frame(descriptor: int, frame: Frame) -> None:
+    data = encode_frame(frame)
     while data:
         data = data[os.write(descriptor, data) :]
+
+
+def take_frame(said: bytearray) -> Frame | None:
+    """Take the next frame out of what has come so far; None if it is not all here.
+
+    Raises:
+        WireError: these bytes are no frame.
+    """
+    if len(said) < _LENGTH_BYTES:
+        return None
+    end = _LENGTH_BYTES + int.from_bytes(said[:_LENGTH_BYTES], "big")
+    if not _LENGTH_BYTES < end <= FRAME_BYTES_MAX:
+        raise WireError(f"{end - _LENGTH_BYTES} is no length of a frame")
+    if len(said) < end:
+        return None
+    try:
+        frame = _decoder.decode(memoryview(said)[_LENGTH_BYTES:end].tobytes())
+    except msgspec.MsgspecError as error:
+        raise WireError(f"this is no frame: {error}") from error
+    del said[:end]
+    return frame
 
 
 def read_frame(stream: BinaryIO) -> Frame | None:
     """Return the next frame, None if the other side has ended, in the middle of one too."""
     head = stream.read(_LENGTH_BYTES)
-    length = int.from_bytes(head, "big")
-    data = stream.read(length) if len(head) == _LENGTH_BYTES else b""
-    return _decoder.decode(data) if data and len(data) == length else None
+    return take_frame(bytearray(head + stream.read(int.from_bytes(head, "big"))))
 
 
-def main(lifeline: int, requests: int, answers: int) -> NoReturn:
+def main(lifeline: int, requests: int, answers: int, life: int) -> NoReturn:
     """The life of the keeper, and in its fork that of the activity process."""
-    for descriptor in (lifeline, requests, answers):
+    for descriptor in (lifeline, requests, answers, life):
         os.set_inheritable(descriptor, False)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
@@ -100,11 +125,13 @@ def main(lifeline: int, requests: int, answers: int) -> NoReturn:
             os._exit(1)  # the keeper died before the kernel was told
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in (lifeline, ended, wake):
+        for descriptor in (lifeline, ended, wake, life):
             os.close(descriptor)
         _serve(requests, answers)
     with suppress(OSError):  # the fork was quicker
         os.setpgid(process, process)
+    with suppress(OSError):  # the worker is gone
+        os.write(life, process.to_bytes(8, "big"))
     os.close(requests)
     os.close(answers)
     os._exit(_watch(process, lifeline, ended))

@@ -97,14 +97,21 @@ def job_of(task: Execute, definition: Activity[..., Any], ledger: Ledger) -> Job
 
 def info_of(task: Execute, left_s: float | None) -> ActivityInfo:
     """Return what ``activity_info()`` shows of an attempt that times out in ``left_s``; the deadline is as exact as the
-    wall clock."""
+    wall clock, and one beyond the calendar is none."""
     return ActivityInfo(
         run_id=UUID(bytes=task.run),
         activity=task.activity,
         attempt=task.attempt,
         idempotency_key=task.idempotency_key,
-        deadline=None if left_s is None else datetime.now(UTC) + timedelta(seconds=left_s),
+        deadline=None if left_s is None else _moment_in(left_s),
     )
+
+
+def _moment_in(seconds: float) -> datetime | None:
+    try:
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
 
 
 class Ledger:

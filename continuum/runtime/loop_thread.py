@@ -22,7 +22,7 @@ from contextvars import Context
 from functools import partial
 from threading import Event, Lock, Thread, get_ident
 
-from continuum.core.attempt import Outcome, current_pulse, perform_async
+from continuum.core.attempt import Outcome, current_pulse, cut_short, perform_async
 from continuum.ports.clock import Clock
 from continuum.runtime.interrupt import Interrupt
 from continuum.runtime.job import Job
@@ -76,7 +76,11 @@ class LoopThread:
         self._incoming.append(job)
         if not self._told:
             self._told = True
-            self._call(self._take)
+            try:
+                self._call(self._take)
+            except BaseException:
+                self._told = False  # the next one tries again
+                raise
 
     def stop(self, key: Key) -> None:
         """Cancel a running job; its end is not noted, because it is out of the ledger already."""
@@ -154,8 +158,13 @@ class LoopThread:
             if self._closed:
                 return
             if self._loop is None:
-                self._loop = _new_loop()
-                self._host(partial(self._main, self._loop))
+                self._loop = loop = _new_loop()
+                try:
+                    self._host(partial(self._main, loop))
+                except BaseException:
+                    self._loop = None
+                    loop.close()
+                    raise
             self._loop.call_soon_threadsafe(function)
 
     def _main(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -163,10 +172,8 @@ class LoopThread:
         asyncio.set_event_loop(loop)
         self._interrupt = Interrupt.of_this_thread(_is_to_be_cut)
         try:
-            while not _run(loop):
-                log.warning(
-                    "what a task of an activity raised would have ended its event loop, which goes on"
-                )
+            while not (_run(loop) and self._closed) and not loop.is_closed():
+                log.warning("what a task of an activity did would have ended its event loop, which goes on")
         finally:
             loop.close()
             self.over.set()
@@ -189,8 +196,12 @@ class LoopThread:
             except IndexError:  # stolen in this moment
                 return
             if job.take():
-                job.begin(self._clock.monotonic())
-                task = self._loop.create_task(self._perform(job), context=Context())
+                try:
+                    job.begin(self._clock.monotonic())
+                    task = self._loop.create_task(self._perform(job), context=Context())
+                except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an outcome
+                    self._end(job, cut_short(job.task.activity, error))
+                    continue
                 self._tasks[job.key] = task, job
                 task.add_done_callback(partial(self._done, job.key))
 
@@ -208,6 +219,9 @@ class LoopThread:
             watch = self._watches.pop(key, None)
             if watch is not None:
                 watch.cancel()
+            error = asyncio.CancelledError() if ended.cancelled() else ended.exception()
+            if error is not None:  # not of its code, whose errors are outcomes
+                self._end(running[1], cut_short(running[1].task.activity, error))
         self._fill()
 
     def _watch(self, job: Job) -> None:

@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable
 from uuid import UUID
 
-from continuum.core.attempt import Outcome
+from continuum.core.attempt import Outcome, cut_short
 from continuum.ports.clock import Clock
 from continuum.runtime.job import Job
 from continuum.runtime.loop_thread import Host, LoopThread, in_thread
@@ -70,7 +70,12 @@ class Loops:
         return [blocked.say(now) for blocked in self._blocked.copy().values()]
 
     def put(self, job: Job) -> None:
-        self._current.put(job)
+        try:
+            self._current.put(job)
+        except Exception as error:  # noqa: BLE001 - a loop takes descriptors and a thread, which may be short
+            log.error("no event loop can be started for %s", _name(job), exc_info=error)
+            if job.take():
+                self._end(job, cut_short(job.task.activity, error))
         if self.look_at == math.inf:
             self.look_at = self._clock.monotonic() + LOOK_S
 
@@ -120,7 +125,7 @@ class Loops:
             self._current = LoopThread(self._end, self._limit, self._clock)
             self._all.append(self._current)
         for job in loop.steal():
-            self._current.put(job)
+            self.put(job)
 
     def _restore(self, loop: LoopThread) -> None:
         """A loop turns again; the home then takes every attempt."""

@@ -20,17 +20,25 @@ from threading import Lock, Thread
 
 from continuum.ports.clock import Clock
 from continuum.runtime.job import Job
+from continuum.runtime.role import log
 
 STALL_S = 0.001
 PAUSE_MAX_S = 0.1  # between two looks while every slot is taken
 
 
 class Threads:
-    """``run`` runs a job in the calling thread, and returns False if the job was abandoned meanwhile. At most ``limit``
-    threads run at a time, besides the lost ones."""
+    """``run`` runs a job in the calling thread, and returns False if the job was abandoned meanwhile; ``fail`` does so
+    with one that could not be run, for the reason that it is given. At most ``limit`` threads run at a time, besides
+    the lost ones."""
 
-    def __init__(self, run: Callable[[Job], bool], limit: int, clock: Clock) -> None:
-        self._run, self._limit, self._clock = run, limit, clock
+    def __init__(
+        self,
+        run: Callable[[Job], bool],
+        fail: Callable[[Job, BaseException], bool],
+        limit: int,
+        clock: Clock,
+    ) -> None:
+        self._run, self._fail, self._limit, self._clock = run, fail, limit, clock
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._waiting = Lock()  # held by the thread that waits for the queue
         self._parked: list[Lock] = []
@@ -100,8 +108,12 @@ class Threads:
         """Run a job in the calling thread, unless it was stopped before."""
         now = self._clock.monotonic
         if job.take():
-            job.begin(now())
-            if not Context().run(self._run, job):
+            try:
+                job.begin(now())
+                kept = Context().run(self._run, job)
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the attempt has an outcome
+                kept = self._fail(job, error)
+            if not kept:
                 self.lose(-1)
         self._progress_at = now()
 
@@ -135,14 +147,26 @@ class Threads:
                     if self._count - self.lost >= self._limit:
                         return added
                     self._count += 1
-                Thread(target=self._main, name="continuum-activity", daemon=True).start()
+                try:
+                    Thread(target=self._main, name="continuum-activity", daemon=True).start()
+                except RuntimeError as error:  # there are too many threads: what waits is looked at again
+                    self._gone()
+                    log.warning("no thread can be started for activities: %s", error)
+                    return added
         return count
 
     def _main(self) -> None:
-        while (job := self._next()) is not None:
-            self.perform(job)
-            if self._count - self.lost > self._limit and self._is_surplus():
-                return
+        try:
+            while (job := self._next()) is not None:
+                self.perform(job)
+                if self._count - self.lost > self._limit and self._is_surplus():
+                    return
+        except BaseException:
+            self._gone()
+            raise
+        self._gone()
+
+    def _gone(self) -> None:
         with self._count_lock:
             self._count -= 1
 

@@ -57,6 +57,30 @@ def hang_with_child(marker: str) -> None:
     threading.Event().wait()
 
 
+@activity(isolate=True)
+def say_junk() -> None:
+    """Write what is no frame to the worker, as a library does that prints to a descriptor it takes for its own."""
+    answers = int(sys.argv[4])
+    os.write(answers, b"\xff" * 64)
+    threading.Event().wait()
+
+
+@activity(isolate=True)
+def kill_the_keeper(marker: str) -> None:
+    """Leave a process behind that has our pipes open, and kill the process above us."""
+    child = os.fork()
+    if child == 0:
+        threading.Event().wait()
+    Path(marker).write_text(f"{os.getpid()} {child}")
+    os.kill(os.getppid(), signal.SIGKILL)
+    threading.Event().wait()
+
+
+@activity(isolate=True)
+def measure(text: str) -> str:
+    return text + text
+
+
 def running(*pids: int) -> list[int]:
     return [pid for pid in pids if _runs(pid)]
 

@@ -188,3 +188,26 @@ def test_a_function_that_a_fresh_interpreter_does_not_find_is_a_failed_attempt(b
 
     failure = bench.failure(bench.start(local))
     assert failure.type == "continuum.UnknownActivity"
+
+
+@pytest.mark.rule("A4", "A9")
+def test_junk_on_its_pipe_ends_the_attempt_and_the_worker_goes_on(bench: Bench) -> None:
+    failure = bench.failure(bench.start(isolated_work.say_junk))
+    assert failure.type == "continuum.WorkerDied" and "no length of a frame" in failure.message
+    assert bench.value(bench.start(isolated_work.double_on_a_loop, 1)) == 2
+
+
+@pytest.mark.rule("A4", "A9")
+def test_an_attempt_whose_keeper_is_killed_ends_with_all_that_it_started(
+    bench: Bench, tmp_path: Path
+) -> None:
+    marker = tmp_path / "pids"
+    failure = bench.failure(bench.start(isolated_work.kill_the_keeper, str(marker)))
+    assert failure.type == "continuum.WorkerDied" and "keeper was killed by signal 9" in failure.message
+    wait_until(lambda: not running(*pids_in(marker)), "they are gone")
+    assert bench.value(bench.start(isolated_work.double_on_a_loop, 1)) == 2
+
+
+def test_arguments_and_results_that_no_pipe_holds_at_once_pass_it(bench: Bench) -> None:
+    text = "x" * 400_000
+    assert bench.value(bench.start(isolated_work.measure, text)) == text + text
