@@ -7,7 +7,8 @@ Files below ``root``::
 
     users.lock   shared: a user; exclusive: the reaper, while it stops the server
     start.lock   exclusive: who starts, stops or restarts the server
-    reaper.lock  exclusive: the reaper, while it waits
+    reaper.lock  exclusive: the reaper, while it waits (`reaper-N.lock`: that of another container)
+    server.lock  exclusive: every process of the server, which inherits it
     data/        the cluster          run/   its socket          postgres.log
 
 Started by root from a place that no ordinary user can enter, the last three are in a folder below
@@ -247,9 +248,18 @@ class EmbeddedPostgres:
         return self._endpoint
 
     def _ensure_reaper(self, server: Server) -> None:
+        here = embedded_reaper.namespace()
         descriptor = os.open(self.root / "reaper.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
+            if not embedded_reaper.taken(descriptor) and os.pread(descriptor, 64, 0) not in (
+                b"",
+                here.encode(),
+            ):
+                os.close(descriptor)  # it is of another container: what this one starts needs one of its own
+                descriptor = os.open(self.root / f"reaper-{here}.lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, here.encode(), 0)
             # The lock goes with the descriptor: the reaper has it before anybody else can ask.
             subprocess.run(
                 [

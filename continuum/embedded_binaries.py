@@ -14,6 +14,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,11 +78,16 @@ def _user(entry: pwd.struct_passwd) -> OsUser:
 
 
 def run_as(
-    user: OsUser | None, command: list[str | Path], *, timeout_s: float | None = None
+    user: OsUser | None,
+    command: list[str | Path],
+    *,
+    timeout_s: float | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end as ``user`` (None: as we are), with both its outputs as one text.
 
-    The caller's ``PG*`` settings do not reach it, and its messages are in English: they get explained.
+    The caller's ``PG*`` settings do not reach it, and its messages are in English: they get explained. It inherits
+    the descriptors ``pass_fds``.
 
     Raises:
         EmbeddedPostgresError: it could not be started at all.
@@ -99,6 +105,7 @@ def run_as(
             errors="replace",
             check=False,
             timeout=timeout_s,
+            pass_fds=pass_fds,
             user=user.uid if user else None,
             group=user.gid if user else None,
             extra_groups=[] if user else None,

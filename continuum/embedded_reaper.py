@@ -8,7 +8,8 @@ it back from a process that exits, crashes or is killed. The reaper asks for the
     reaper   ····················waits····└─exclusive─ stop the server ─ exit
     user 3                                   ·····waits for the reaper·····└─shared─ start it again
 
-``reaper.lock`` makes it the only one. Whoever starts it takes that lock and hands over the descriptor, so
+``reaper.lock`` makes it the only one; containers that share the folder have one each, because a signal does not leave a
+process namespace. Whoever starts it takes that lock and hands over the descriptor, so
 there is no moment with two reapers or with none. It gives ``reaper.lock`` back *before* it stops the server:
 a newcomer, who waits for ``users.lock`` meanwhile, must be able to start the next one.
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -43,16 +45,59 @@ _POLL_S = 0.02
 def postmaster_pid(data: Path) -> int | None:
     """The process id of the live postmaster of this data directory, or None.
 
-    The file alone proves nothing: after a crash its number may belong to a stranger or to a zombie.
+    The file alone proves nothing: after a crash its number may belong to a stranger or to a zombie, and in another
+    container it means nothing. A postmaster that this process cannot see is known by its socket, which it alone holds.
     """
+    lines = _pid_file(data)
+    if not lines or not lines[0].isdigit():
+        return None
+    pid = int(lines[0])
+    return pid if is_postmaster(pid, data) or _is_listening(lines) else None
+
+
+def is_elsewhere(data: Path) -> bool:
+    """Whether a postmaster runs that this process has no name for: in another container."""
+    pid = postmaster_pid(data)
+    return pid is not None and not is_postmaster(pid, data)
+
+
+def taken(descriptor: int) -> bool:
+    """Take the lock of an open file, unless somebody has it."""
     try:
-        first_line = (data / "postmaster.pid").read_text().partition("\n")[0]
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def namespace() -> str:
+    """Which processes this one can signal: a name for its process namespace, the same for all in it."""
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
     except OSError:
-        return None
-    if not first_line.isdigit():
-        return None
-    pid = int(first_line)
-    return pid if is_postmaster(pid, data) else None
+        return "all"
+
+
+def _pid_file(data: Path) -> list[str]:
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _is_listening(lines: list[str]) -> bool:
+    """Whether somebody listens on the socket that a pid file names; the kernel knows, in whatever container."""
+    if len(lines) < 6:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(f"{lines[4]}/.s.PGSQL.{lines[3]}")
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True  # too busy to take us, or not for us: somebody is there
+    return True
 
 
 def starting_marker(data: Path) -> Path:
@@ -77,9 +122,9 @@ def is_postmaster(pid: int, data: Path) -> bool:
 
 
 def stop_postmaster(data: Path, mode: StopMode = "fast") -> bool:
-    """Stop the server of this data directory, the hard way if it does not go; False if none was running."""
+    """Stop the server of this data directory, the hard way if it does not go; False if none was running here."""
     pid = postmaster_pid(data)
-    if pid is None:
+    if pid is None or not is_postmaster(pid, data):
         return False
     steps = [(_SIGNALS[mode], _FAST_STOP_S), (signal.SIGQUIT, _HARD_STOP_S), (signal.SIGKILL, _HARD_STOP_S)]
     for number, patience_s in steps:

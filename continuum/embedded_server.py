@@ -1,6 +1,8 @@
 """One PostgreSQL server on one data directory: make it, start it, ask it, stop it.
 
-The caller holds the lock that makes it the only one who starts or stops this server. A cluster is made
+The caller holds the lock that makes it the only one who starts or stops this server. Every process of a server holds
+``server.lock``, which it has inherited: nothing is started, and no file of it touched, while one of them lives, be it
+in another container, where its process id says nothing. A cluster is made
 aside and renamed into place, settings are written aside and renamed, so a full disk or a kill at any moment
 leaves either nothing or something whole. Durability is PostgreSQL's default: fsync and synchronous_commit on.
 """
@@ -27,7 +29,14 @@ from psycopg.conninfo import make_conninfo
 
 from continuum.embedded_binaries import OsUser, current_user, find_programs, run_as
 from continuum.embedded_failures import explain, wrong_major
-from continuum.embedded_reaper import StopMode, postmaster_pid, starting_marker, stop_postmaster
+from continuum.embedded_reaper import (
+    StopMode,
+    is_elsewhere,
+    postmaster_pid,
+    starting_marker,
+    stop_postmaster,
+    taken,
+)
 from continuum.errors import EmbeddedPostgresError
 
 ROLE = "continuum"
@@ -49,6 +58,7 @@ _LOG_BYTES_MAX = 16 * 2**20
 _ORPHANS_S = 10.0
 _READY_S = 600.0  # crash recovery of a large write-ahead log
 _PING_S = 5
+_open_locks: set[int] = set()  # of servers that are being started
 _SILENCE_S = 20.0  # of a live server that is only slow to accept
 
 
@@ -111,19 +121,31 @@ class Server:
         with self._explained():
             programs = find_programs(self._user)
             self._require_same_major(programs)
-            if not (self.data / "PG_VERSION").exists():
-                self._make_cluster(programs)
-            self._write_settings(programs)
-            self._prepare_log()
-            marker = starting_marker(self.data)
-            marker.touch()
-            try:
-                self._launch(programs)
-            finally:
-                marker.unlink(missing_ok=True)
+            with self._server_lock() as lock:
+                if lock is None:
+                    return  # it was about to run, and does
+                if not (self.data / "PG_VERSION").exists():
+                    self._make_cluster(programs)
+                self._write_settings(programs)
+                self._prepare_log()
+                marker = starting_marker(self.data)
+                marker.touch()
+                try:
+                    self._launch(programs, lock)
+                finally:
+                    marker.unlink(missing_ok=True)
 
     def stop(self, mode: StopMode = "fast") -> bool:
-        """Stop the server; False if it was not running."""
+        """Stop the server; False if it was not running.
+
+        Raises:
+            EmbeddedPostgresError: it runs in another container, where no signal of this process reaches it.
+        """
+        if is_elsewhere(self.data):
+            raise EmbeddedPostgresError(
+                f"the server in {self.place} runs in another container, which alone can stop it; nothing was changed. "
+                "Stop that container, or its users of the server"
+            )
         return stop_postmaster(self.data, mode)
 
     def open_to(self, database: str) -> None:
@@ -234,13 +256,38 @@ class Server:
         self._log.touch(0o600)
         self._give(self._log)
 
-    def _launch(self, programs: Path) -> None:
+    @contextlib.contextmanager
+    def _server_lock(self) -> Iterator[int | None]:
+        """Hold the lock that a server hands on to its processes; None if one runs after all."""
+        deadline = time.monotonic() + _ORPHANS_S
+        descriptor = os.open(self.place / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        _open_locks.add(descriptor)
+        try:
+            while not taken(descriptor):
+                if postmaster_pid(self.data) is not None:
+                    yield None
+                    return
+                if time.monotonic() > deadline:
+                    raise EmbeddedPostgresError(
+                        f"processes of a server in {self.place} live, which cannot be reached; nothing was started. "
+                        "If another container has this folder, stop it, give this one a folder of its own, or name a "
+                        "server with CONTINUUM_DATABASE_URL"
+                    )
+                self._end_orphans()
+                time.sleep(0.1)
+            yield descriptor
+        finally:
+            _open_locks.discard(descriptor)
+            os.close(descriptor)  # not unlocked: the server has it now
+
+    def _launch(self, programs: Path, lock: int) -> None:
         deadline = time.monotonic() + _ORPHANS_S
         options: list[str | Path] = ["-w", "-s", "-t", str(int(_READY_S)), "-l", self._log]
         while True:
             self._clear_stale_pidfiles()
             log_start = self._log.stat().st_size
-            done = run_as(self._user, [programs / "pg_ctl", "-D", self.data, *options, "start"])
+            command: list[str | Path] = [programs / "pg_ctl", "-D", self.data, *options, "start"]
+            done = run_as(self._user, command, pass_fds=[lock])
             if done.returncode == 0:
                 return
             output = done.stdout + self._log.read_bytes()[log_start:].decode(errors="replace")
@@ -254,7 +301,7 @@ class Server:
         """Remove pid files whose process is no postmaster of ours.
 
         PostgreSQL refuses to start while that number exists at all: a zombie that nobody reaps (a container
-        without an init) or a reused number is enough. Its shared memory segment still guards live orphans.
+        without an init) or a reused number is enough. We have the server's lock, so none of its processes lives.
         """
         port = self._port or DEFAULT_PORT
         if postmaster_pid(self.data) is None:
@@ -301,6 +348,15 @@ class Server:
     def _give(self, path: Path) -> None:
         if self._user:
             os.chown(path, self._user.uid, self._user.gid)
+
+
+def _close_locks() -> None:
+    """In a forked child: it is no process of the server, and its life must not look like one's."""
+    while _open_locks:
+        os.close(_open_locks.pop())
+
+
+os.register_at_fork(after_in_child=_close_locks)
 
 
 def _sync_folder(folder: Path) -> None:

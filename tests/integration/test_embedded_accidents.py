@@ -7,12 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from continuum import embedded_binaries
+from continuum import embedded_binaries, embedded_reaper, embedded_server
 from continuum.embedded import EmbeddedPostgres
 from continuum.errors import EmbeddedPostgresError
 from tests.integration.servers import (
@@ -90,6 +91,69 @@ def test_a_killed_reaper_is_replaced_at_the_next_look(root: Path) -> None:
         wait_until(lambda: len(processes_of(root)) == 2, "there is a new one")
         server.detach()
         wait_until(lambda: not processes_of(root), "it does its work")
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, this process is in another container: it sees no process of the server."""
+
+    def move() -> None:
+        monkeypatch.setattr(embedded_reaper, "is_postmaster", lambda pid, data: False)
+        monkeypatch.setattr(embedded_reaper, "namespace", lambda: "another")
+        monkeypatch.setattr(embedded_server.Server, "_end_orphans", lambda server: None)
+
+    return move
+
+
+def started_at(url: str) -> object:
+    return value(url, "SELECT pg_postmaster_start_time()::text")
+
+
+def test_another_container_joins_the_running_server(root: Path, elsewhere: Callable[[], None]) -> None:
+    with quick(root) as server:
+        begun, pid_file = started_at(server.url), server._server().data / "postmaster.pid"
+        text = pid_file.read_text()
+        elsewhere()
+        with EmbeddedPostgres(root) as second:
+            assert started_at(second.url) == begun
+            assert pid_file.read_text() == text
+            assert (root / "reaper-another.lock").exists(), "what it may have to start, it can stop"
+            with pytest.raises(EmbeddedPostgresError, match=r"another container.*nothing was changed"):
+                second.stop()
+        assert started_at(server.url) == begun
+
+
+def test_a_server_that_cannot_be_reached_is_left_alone(
+    root: Path, elsewhere: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with quick(root) as server:
+        endpoint, pid_file = server._server().endpoint(), server._server().data / "postmaster.pid"
+        assert endpoint is not None
+        path = Path(endpoint.sockets) / f".s.PGSQL.{endpoint.port}"
+        hidden = path.rename(path.with_suffix(".hidden"))  # as when its folder is not in this container
+        elsewhere()
+        monkeypatch.setattr(embedded_server, "_ORPHANS_S", 0.2)
+        with pytest.raises(EmbeddedPostgresError, match="cannot be reached; nothing was started"):
+            EmbeddedPostgres(root).attach()
+        monkeypatch.undo()
+        hidden.rename(path)
+        assert pid_file.read_text().split()[0] == str(server.postmaster_pid)
+        assert value(server.url, "SELECT 1") == 1
+
+
+def test_a_fork_that_comes_while_a_server_starts_does_not_look_like_one_of_its_processes(root: Path) -> None:
+    server = embedded_server.Server(root, None, None, {})
+    with server._server_lock() as lock:
+        assert lock is not None
+        child = os.fork()
+        if child == 0:
+            signal.pause()
+    try:
+        with server._server_lock() as again:
+            assert again is not None
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_a_taken_port_is_one_clear_line(root: Path) -> None:
