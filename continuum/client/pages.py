@@ -14,7 +14,7 @@ import msgspec
 from continuum.client.requests import text
 from continuum.client.rows import moment, run_of
 from continuum.errors import ConfigurationError
-from continuum.model.query import LIMIT_MAX, Condition, Order, Query
+from continuum.model.query import LIMIT_MAX, Condition, Order, Query, check_condition
 from continuum.model.run import Run
 from continuum.ports.catalog import RunRow
 
@@ -43,6 +43,7 @@ def query_of(
     for condition in where:
         if not isinstance(condition, Condition):
             raise TypeError(f'where= takes conditions such as field("state") == "failed", not {condition!r}')
+        check_condition(condition)
     if order is not None and not isinstance(order, Order):
         raise TypeError(f'order_by= takes asc("started_at") or desc("started_at"), not {order!r}')
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LIMIT_MAX:

@@ -19,6 +19,7 @@ from continuum.model import payload
 from continuum.model.ids import run_id_of, time_ordered_id
 from continuum.model.retry import Duration, seconds_of
 from continuum.model.run import RunSeed
+from continuum.model.storable import find_unstorable, is_storable
 
 R = TypeVar("R")
 RunId = UUID | str
@@ -167,20 +168,23 @@ def attributes_json(attributes: Mapping[str, object]) -> dict[str, object]:
             raise PayloadError(f"the name of an attribute is a str, not {name!r}", path="attributes")
     try:
         text = json.dumps(dict(attributes), allow_nan=False)
-        text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise PayloadError(
             f"cannot be JSON: {error}; use text, numbers, booleans, None, lists and dicts", path="attributes"
         ) from error
-    if "\\u0000" in text:
-        raise PayloadError("text with a NUL character, which PostgreSQL cannot hold", path="attributes")
+    copied: dict[str, object] = json.loads(text)
+    unstorable = find_unstorable(copied)
+    if unstorable is not None:
+        raise PayloadError(
+            f"{unstorable[:40]!r} holds a character that PostgreSQL cannot store: NUL, or half of a surrogate pair",
+            path="attributes",
+        )
     if len(text) > payload.LIMIT_BYTES:
         raise PayloadError(
             f"{len(text):,} bytes are more than the limit of {payload.LIMIT_BYTES:,}; attributes are for "
             "queries, pass what is large as an argument",
             path="attributes",
         )
-    copied: dict[str, object] = json.loads(text)
     return copied
 
 
@@ -225,16 +229,8 @@ def text(what: str, value: object) -> str:
         raise ConfigurationError(
             f"{what} has {len(value):,} characters; it needs 1 to {KEY_CHARACTERS_MAX:,}. Nothing was changed"
         )
-    if "\0" in value or not (value.isascii() or _has_utf8(value)):
+    if not is_storable(value):
         raise ConfigurationError(
             f"{what} {value!r} holds a character that PostgreSQL cannot store; nothing was changed"
         )
     return value
-
-
-def _has_utf8(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # halves of surrogate pairs
-        return False
-    return True

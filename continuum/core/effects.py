@@ -144,6 +144,9 @@ def side_effect(fn: Callable[[], T]) -> T:
 
     The value comes back as a payload does: plain values and containers as they are, a dataclass as a dict. What
     ``fn`` raises is journaled too, and comes as an ``ActivityError``.
+
+    Raises:
+        PayloadError: the value cannot be a payload; it is refused again in every replay.
     """
     return cast("T", effect.side_effect(current_machine("side_effect"), fn))
 

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from continuum.errors import ConfigurationError
-from continuum.model.query import FIELDS, ORDER_FIELDS, Condition, Query
+from continuum.model.query import ORDER_FIELDS, Condition, Query, check, moment_of, values_of
 from continuum.ports.catalog import RunRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,7 +32,7 @@ def page(query: Query, rows: Iterable[RunRow]) -> list[RunRow]:
     Raises:
         ConfigurationError: an unknown field, or a value that cannot be compared with its field.
     """
-    _check(query)
+    check(query)
 
     def key(row: RunRow) -> _Key:
         return _order_key(_microseconds(getattr(row, query.order.field)), row.id)
@@ -54,33 +53,11 @@ def _order_key(moment: int | None, run_id: UUID) -> _Key:
     return (moment is None, moment or 0, run_id)
 
 
-def _check(query: Query) -> None:
-    if query.order.field not in ORDER_FIELDS:
-        raise ConfigurationError(
-            f"cannot order by {query.order.field!r}; there are {', '.join(ORDER_FIELDS)}"
-        )
-    for condition in query.where:
-        name, value = condition.path[0], condition.value
-        if not condition.attribute and name not in FIELDS:
-            raise ConfigurationError(f"no field {name!r} to query by; there are {', '.join(FIELDS)}")
-        if condition.operator == "in" and not isinstance(value, (list, tuple, set, frozenset)):
-            raise ConfigurationError(f"in_() takes a sequence of values, not {value!r}")
-        if not condition.attribute and name in ORDER_FIELDS:
-            for moment in _values(condition):
-                _microseconds(moment)
-
-
-def _values(condition: Condition) -> Iterable[object]:
-    """Return what the condition compares with: one value, or those of an ``in``."""
-    value = condition.value
-    return value if condition.operator == "in" and isinstance(value, Iterable) else (value,)
-
-
 def _holds(condition: Condition, row: RunRow) -> bool:
     found = _attribute(condition, row) if condition.attribute else getattr(row, condition.path[0])
     if found is None:
         return False
-    pairs = [_comparable(condition, found, value) for value in _values(condition)]
+    pairs = [_comparable(condition, found, value) for value in values_of(condition)]
     if condition.operator in ("==", "in"):
         return any(_equal(left, right) for left, right in pairs)
     ((left, right),) = pairs
@@ -104,7 +81,7 @@ def _comparable(condition: Condition, found: object, value: object) -> tuple[obj
         return _microseconds(found), _microseconds(value)
     if condition.path[0] == "id" and condition.operator in ("==", "in"):
         return found, _uuid(value)
-    return str(found), str(value)
+    return str(found), None if value is None else str(value)
 
 
 def _uuid(value: object) -> UUID | None:
@@ -116,21 +93,8 @@ def _uuid(value: object) -> UUID | None:
 
 
 def _microseconds(value: object) -> int | None:
-    """Return a moment, given as seconds since the epoch, an aware datetime or ISO text, in microseconds."""
-    match value:
-        case None:
-            return None
-        case str():
-            try:
-                return _microseconds(datetime.fromisoformat(value))
-            except ValueError:
-                raise ConfigurationError(f"{value!r} is no moment in ISO format") from None
-        case datetime() if value.tzinfo is not None:
-            return (value - _EPOCH) // timedelta(microseconds=1)
-        case int() | float():
-            return round(value * 1_000_000)
-        case _:
-            raise ConfigurationError(f"{value!r} is no moment; give a datetime with a time zone")
+    moment = moment_of(value)
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _type(value: object) -> str:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Literal
+from uuid import UUID
 
 import msgspec
 
 from continuum.errors import ConfigurationError
+from continuum.model.storable import find_unstorable
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">=", "in"]
 FIELDS: tuple[str, ...] = ("id", "key", "state", "workflow", "created_at", "started_at", "completed_at")
 ORDER_FIELDS: tuple[str, ...] = ("created_at", "started_at", "completed_at")
 LIMIT_MAX = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -100,3 +105,102 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     order: Order = Order()
     limit: int = 100
     cursor: tuple[str | None, str] | None = None
+
+
+def check(query: Query) -> None:
+    """Refuse what no store can compare, the same everywhere.
+
+    Raises:
+        ConfigurationError: an unknown field, or a value that cannot be compared with its field.
+    """
+    if query.order.field not in ORDER_FIELDS:
+        raise ConfigurationError(
+            f"cannot order by {query.order.field!r}; there are {', '.join(ORDER_FIELDS)}"
+        )
+    for condition in query.where:
+        check_condition(condition)
+
+
+def check_condition(condition: Condition) -> None:
+    """Refuse a condition that no store can compare.
+
+    Raises:
+        ConfigurationError: it is of an unknown field, or its value cannot be compared with its field.
+    """
+    name = condition.path[0]
+    if not condition.attribute and name not in FIELDS:
+        raise ConfigurationError(f"no field {name!r} to query by; there are {', '.join(FIELDS)}")
+    if condition.attribute and not all(isinstance(step, str) for step in condition.path):
+        raise ConfigurationError(f"the path of an attribute is made of names, not {condition.path!r}")
+    _refuse_unstorable(condition.path, "the name of an attribute")
+    for value in values_of(condition):
+        if condition.attribute:
+            _check_json(value)
+        elif name in ORDER_FIELDS:
+            moment_of(value)
+        elif not (
+            value is None or isinstance(value, str) or (name in ("id", "key") and isinstance(value, UUID))
+        ):
+            raise ConfigurationError(
+                f"field({name!r}) is a text, and is compared with one, not with {value!r}"
+            )
+        _refuse_unstorable(value, f"what {name!r} is compared with,")
+
+
+def values_of(condition: Condition) -> Iterable[object]:
+    """Return what the condition compares with: one value, or those of an ``in``.
+
+    Raises:
+        ConfigurationError: an ``in`` has no values.
+    """
+    value = condition.value
+    if condition.operator != "in":
+        return (value,)
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise ConfigurationError(f"in_() takes a sequence of values, not {value!r}")
+    return value
+
+
+def moment_of(value: object) -> datetime | None:
+    """Return a moment, given as seconds since the epoch, an aware datetime or ISO text.
+
+    Raises:
+        ConfigurationError: it is none, or beyond the years 1 to 9999.
+    """
+    match value:
+        case None:
+            return None
+        case str():
+            try:
+                return moment_of(datetime.fromisoformat(value))
+            except ValueError:
+                raise ConfigurationError(f"{value!r} is no moment in ISO format") from None
+        case datetime() if value.tzinfo is not None:
+            return value
+        case int() | float() if not isinstance(value, bool):
+            try:
+                return _EPOCH + timedelta(microseconds=round(value * 1_000_000))
+            except (ValueError, OverflowError):  # not a number, without end, or far away
+                raise ConfigurationError(
+                    f"{value!r} seconds since 1970 are no moment of the years 1 to 9999"
+                ) from None
+        case _:
+            raise ConfigurationError(f"{value!r} is no moment; give a datetime with a time zone")
+
+
+def _check_json(value: object) -> None:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"no attribute can be compared with {value!r:.80}: attributes are JSON ({error})"
+        ) from None
+
+
+def _refuse_unstorable(value: object, what: str) -> None:
+    found = find_unstorable(value)
+    if found is not None:
+        raise ConfigurationError(
+            f"{what} holds a character that PostgreSQL cannot store: {found[:40]!r} has a NUL, or half of a "
+            "surrogate pair"
+        )

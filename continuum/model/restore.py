@@ -55,7 +55,8 @@ class SignatureRestorer:
     whose annotation cannot be resolved takes its value as it was decoded.
 
     ``counts``: numbers of positional arguments that `bind` takes if there are no others. ``plain_result``: the type
-    whose values are results as they are; None if there is none, or before the first restore.
+    whose values are results as they are; None if there is none, or before the first restore. ``takes_nothing``: the
+    function can be called without arguments.
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
@@ -70,6 +71,9 @@ class SignatureRestorer:
         simple = all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in others)
         self.counts = frozenset(range(len(required), len(positional) + 1) if simple else ())
         self.plain_result: type | None = None
+        self.takes_nothing = not any(
+            p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters
+        )
 
     def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Check that ``fn(*args, **kwargs)`` could be called.

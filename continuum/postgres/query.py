@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from typing import LiteralString
 from uuid import UUID
 
 from psycopg import sql
 
-from continuum.errors import ConfigurationError
-from continuum.model.query import Condition, Operator, Query
+from continuum.model.query import Condition, Operator, Query, check, moment_of, values_of
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES: dict[str, LiteralString] = {
     "created_at": "created_at",
     "started_at": "started_at",
@@ -53,6 +50,7 @@ def clauses_of(query: Query) -> list[Clause]:
     Raises:
         ConfigurationError: an unknown field, or a value that cannot be compared with its field.
     """
+    check(query)
     conditions = [_condition(condition) for condition in query.where]
     if query.namespace is not None:
         conditions.append(Clause("namespace = %s", query.namespace))
@@ -73,14 +71,12 @@ def _order(query: Query) -> Clause:
 
 
 def _order_column(query: Query) -> LiteralString:
-    if query.order.field not in _TIMES:
-        raise ConfigurationError(f"cannot order by {query.order.field!r}; there are {', '.join(_TIMES)}")
     return _TIMES[query.order.field]
 
 
 def _after(query: Query, value: str | None, run_id: str) -> Clause:
     """The rows after the cursor; a moment that has not come is later than every other."""
-    column, moment, last = _order_column(query), _moment(value), UUID(run_id)
+    column, moment, last = _order_column(query), moment_of(value), UUID(run_id)
     if moment is None:
         if query.order.descending:
             return Clause(column + " is not null or id < %s", last)
@@ -98,16 +94,14 @@ def _condition(condition: Condition) -> Clause:
     if name == "id":
         return _id(condition)
     if name in _TIMES:
-        return _field(condition, _TIMES[name], "::timestamptz", _moment)
-    if name in _TEXTS:
-        return _field(condition, _TEXTS[name] + ' collate "C"', "::text", str)
-    raise ConfigurationError(f"no field {name!r} to query by; there are id, {', '.join((*_TEXTS, *_TIMES))}")
+        return _field(condition, _TIMES[name], "::timestamptz", moment_of)
+    return _field(condition, _TEXTS[name] + ' collate "C"', "::text", _text)
 
 
 def _field(condition: Condition, column: LiteralString, cast: LiteralString, convert: object) -> Clause:
     assert callable(convert), "a converter of one value"
     if condition.operator == "in":
-        return Clause(column + " = any(%s" + cast + "[])", [convert(value) for value in _values(condition)])
+        return Clause(column + " = any(%s" + cast + "[])", [convert(value) for value in values_of(condition)])
     value = convert(condition.value)
     return Clause(column + " " + _OPERATORS[condition.operator] + " %s" + cast, value)
 
@@ -115,8 +109,8 @@ def _field(condition: Condition, column: LiteralString, cast: LiteralString, con
 def _id(condition: Condition) -> Clause:
     """Equality by the primary key; what is no UUID is the id of no run."""
     if condition.operator not in ("==", "in"):
-        return _field(condition, 'id::text collate "C"', "::text", str)
-    asked = _values(condition) if condition.operator == "in" else (condition.value,)
+        return _field(condition, 'id::text collate "C"', "::text", _text)
+    asked = values_of(condition) if condition.operator == "in" else (condition.value,)
     return Clause("id = any(%s::uuid[])", [run_id for value in asked if (run_id := _uuid(value)) is not None])
 
 
@@ -128,7 +122,7 @@ def _attribute(condition: Condition) -> Clause:
         case "==":
             return _attribute_in(steps, path, [value])
         case "in":
-            return _attribute_in(steps, path, _values(condition))
+            return _attribute_in(steps, path, values_of(condition))
         case "!=":
             if (text := _json(value)) is None:
                 return Clause(steps + " <> 'null'", *path)
@@ -165,20 +159,13 @@ def _attribute_order(steps: LiteralString, condition: Condition) -> Clause:
             return _NOTHING
 
 
-def _values(condition: Condition) -> Iterable[object]:
-    if not isinstance(condition.value, (list, tuple, set, frozenset)):
-        raise ConfigurationError(f"in_() takes a sequence of values, not {condition.value!r}")
-    return condition.value
-
-
 def _json(value: object) -> str | None:
-    """Return the value as JSON; None for one that no attribute can equal: ``None``, or what JSON does not have."""
-    if value is None:
-        return None
-    try:
-        return json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        return None
+    """Return the value as JSON; None for ``None``, which no attribute equals."""
+    return None if value is None else json.dumps(value, allow_nan=False)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _nested(path: tuple[str, ...], text: str) -> str:
@@ -192,21 +179,3 @@ def _uuid(value: object) -> UUID | None:
         return UUID(str(value))
     except ValueError:
         return None
-
-
-def _moment(value: object) -> datetime | None:
-    """Return a moment, given as seconds since the epoch, an aware datetime or ISO text."""
-    match value:
-        case None:
-            return None
-        case str():
-            try:
-                return _moment(datetime.fromisoformat(value))
-            except ValueError:
-                raise ConfigurationError(f"{value!r} is no moment in ISO format") from None
-        case datetime() if value.tzinfo is not None:
-            return value
-        case int() | float():
-            return _EPOCH + timedelta(microseconds=round(value * 1_000_000))
-        case _:
-            raise ConfigurationError(f"{value!r} is no moment; give a datetime with a time zone")

@@ -47,7 +47,7 @@ def replay(target: WorkflowCall[R] | Workflow[..., R], history: Recorded) -> Rep
     """Replay a history against the code that is loaded now; no activity runs and nothing is written.
 
     ``history``: a ``History``, the path of a JSON file from ``continuum run history ID --json``, or events. Bare
-    events know no arguments: pass the call. The arguments of a call go before those of the history.
+    events know no arguments: pass the call, if the workflow needs any. Its arguments go before those of the history.
 
     Raises:
         ReplayDriftError: the code does something else than what is recorded.
@@ -97,6 +97,8 @@ def _history(workflow: Workflow[..., Any], args: bytes | None, recorded: Recorde
     if isinstance(recorded, str | PathLike):
         recorded = History.from_json(Path(recorded).read_bytes())
     if not isinstance(recorded, History):
+        if args is None and workflow.signature.takes_nothing:
+            args = payload.encode([[], {}])
         if args is None:
             raise ConfigurationError(
                 f"bare events do not say with which arguments {workflow.name} ran; "

@@ -74,6 +74,19 @@ def test_a_whole_history_replays_to_the_same_result_whatever_form_it_has(tmp_pat
     assert by_name.result == run.result()
 
 
+@workflow(name="replaying.nothing")
+async def needs_nothing(*more: int, last: int = 0) -> int:
+    return len(more) + last + side_effect(lambda: 2)
+
+
+@pytest.mark.rule("R4")
+def test_bare_events_of_a_workflow_that_needs_no_arguments_replay_without_a_call() -> None:
+    run = start_sync(needs_nothing())
+    run.run_out()
+    for events in (list(run.history), run.history.rows):
+        assert replay(needs_nothing, events).result == 2
+
+
 @pytest.mark.rule("R4")
 def test_bare_events_replay_with_the_arguments_of_a_call() -> None:
     run = recorded()

@@ -9,8 +9,10 @@ from continuum.core.failure import activity_error, failure_of
 from continuum.core.fingerprint import fingerprint_of, is_same, name_in
 from continuum.core.loop import outside
 from continuum.core.site import site_text, user_site
+from continuum.errors import PayloadError
 from continuum.model import payload
-from continuum.model.events import EventBody, SideEffect
+from continuum.model.events import EventBody, Failure, SideEffect
+from continuum.model.retry import type_name
 
 if TYPE_CHECKING:
     from continuum.core.machine import Machine
@@ -31,13 +33,21 @@ def side_effect(machine: Machine, fn: Callable[[], object]) -> object:
     else:
         cursor.drifted("side effect", f"{site}, {name_in(function)}{_otherwise(recorded, function)}")
     if effect.failure is not None:
-        raise activity_error(effect.failure, 1, False)
+        raise _error_of(effect.failure, effect.function)
     return payload.decode(effect.value, path="side_effect")
 
 
 def patched(machine: Machine, id: str) -> bool:
     """Whether the run is new enough for the patch ``id``: one answer for the run's whole life (D7)."""
     return machine.cursor.patched(id, site_text(user_site()))
+
+
+def _error_of(failure: Failure, function: str) -> Exception:
+    """A value that cannot be journaled is refused by a `PayloadError`, as an argument is; what the function raised
+    comes as that of an activity does. Side effects of before the function was recorded knew the latter only."""
+    if function and failure.type == type_name(PayloadError):
+        return PayloadError(failure.message)
+    return activity_error(failure, 1, False)
 
 
 def _is_of(recorded: SideEffect, function: str) -> bool:

@@ -307,12 +307,30 @@ def test_an_argument_that_cannot_be_encoded_is_named(client: Client) -> None:
         pytest.param({"attributes": {"a": float("nan")}}, id="nan"),
         pytest.param({"attributes": {"a": "\0"}}, id="NUL in attribute"),
         pytest.param({"attributes": {1: 2}}, id="key of attribute"),
+        pytest.param({"attributes": {"a": [{"b": "\ud800"}]}}, id="surrogate in attribute"),
+        pytest.param({"attributes": {"a\0": 1}}, id="NUL in key of attribute"),
+        pytest.param({"attributes": {"\udfff": 1}}, id="surrogate in key of attribute"),
+        pytest.param({"namespace": "a\0"}, id="NUL in namespace"),
+        pytest.param({"namespace": "\ud800"}, id="surrogate in namespace"),
     ],
 )
 def test_options_that_cannot_be_stored_are_refused(client: Client, options: dict[str, object]) -> None:
     with pytest.raises((ConfigurationError, PayloadError)):
         client.start(checkout(ORDER), **options)  # type: ignore[arg-type]
     assert count(client) == 0
+
+
+def test_a_text_that_only_spells_an_escape_is_stored(client: Client) -> None:
+    run = client.start(checkout(ORDER), attributes={"a": "\\u0000", "b": "\\ud800", "c": "\U0001f600"})
+    assert run.run().attributes == {"a": "\\u0000", "b": "\\ud800", "c": "\U0001f600"}
+
+
+def test_attributes_that_cannot_be_stored_are_refused_when_they_are_set(client: Client) -> None:
+    run = client.start(checkout(ORDER), attributes={"a": 1})
+    for value in ("\0", "\ud800", ["\udfff"], {"x\0": 1}):
+        with pytest.raises(PayloadError, match="cannot store"):
+            client.set_attributes(run.id, {"a": value})
+    assert run.run().attributes == {"a": 1}
 
 
 def test_ids_must_fit_the_calls(client: Client) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from continuum.client.pages import query_of
 from continuum.errors import ConfigurationError
 from continuum.model.query import Condition, Order, Query, asc, attr, desc, field
 from tests.integration.conformance.scene import Scene, seed
@@ -159,6 +160,43 @@ def test_what_names_no_run_or_no_value_finds_nothing(scene: Scene) -> None:
 def test_a_query_that_has_no_meaning_is_refused(scene: Scene, query: Query) -> None:
     with pytest.raises(ConfigurationError):
         scene.catalog.query(query)
+
+
+ENDLESS = [float("inf"), float("-inf"), float("nan")]
+UNSTORABLE = ["a\0b", "\ud800"]
+MEANINGLESS = [
+    *[field(name) > value for name in ("created_at", "started_at", "completed_at") for value in ENDLESS],
+    *[field("created_at") < value for value in (1e300, 10**30, True, b"2000")],
+    field("completed_at").in_([0, float("inf")]),
+    *[field(name) == value for name in ("state", "workflow", "key", "id") for value in (5, b"x", ["x"])],
+    *[field(name) == value for name in ("state", "workflow", "key", "id") for value in UNSTORABLE],
+    *[field(name) > "\0" for name in ("key", "id")],
+    field("key").in_(["order", "\udfff"]),
+    *[attr("v") == value for value in (*ENDLESS, *UNSTORABLE, object(), b"x", {1, 2})],
+    *[attr("v") < value for value in (*ENDLESS, *UNSTORABLE)],
+    *[attr("v") == value for value in ({"a": ["\0"]}, {"\ud800": 1}, [float("inf")])],
+    attr("v").in_([1, float("nan")]),
+    *[attr("a", name) == 1 for name in UNSTORABLE],
+    Condition((1,), True, "==", 1),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.rule("Q3")
+def test_a_value_that_nothing_can_be_compared_with_is_refused_in_words(scene: Scene) -> None:
+    for condition in MEANINGLESS:
+        with pytest.raises(ConfigurationError) as refused:
+            scene.catalog.query(Query(where=(condition,)))
+        assert "\n" not in str(refused.value)
+        with pytest.raises(ConfigurationError) as at_the_client:
+            query_of("default", [condition], None, 100, None)
+        assert str(at_the_client.value) == str(refused.value)
+
+
+def test_no_field_is_equal_to_none(scene: Scene) -> None:
+    scene.insert(key="None")
+    for name in ("key", "state", "workflow", "id", "completed_at"):
+        assert found(scene, field(name) == None) == found(scene, field(name) != None) == set()  # noqa: E711
+        assert found(scene, field(name).in_([None])) == found(scene, field(name) > None) == set()
 
 
 def test_the_newest_run_comes_first_unless_another_order_is_asked_for(scene: Scene) -> None:
