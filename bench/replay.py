@@ -84,7 +84,7 @@ def _stored(store: PostgresStore, rows: Sequence[EventRow]) -> Lease:
         part = rows[base : base + COMMIT_EVENTS]
         store.journal.commit([RunCommit(run_id, inserted.token, base, part, "running")])
     lease = Lease(run_id, inserted.token)
-    store.journal.save_snapshot(lease, Snapshot(EVENTS, FORMAT, count_up.version_hash, compact(rows)))
+    store.journal.save_snapshot(lease, Snapshot(EVENTS, FORMAT, count_up.version_hash, compact(rows, run_id)))
     return lease
 
 

@@ -224,12 +224,14 @@ class JournalError(ContinuumError):
     """The database could not carry out an operation.
 
     Whether it happened is unknown unless ``reason`` says so: the caller asks the journal again, under its lease.
+    ``refused``: nothing happened, and nothing will: what was asked for cannot be done with these values.
     """
 
-    def __init__(self, operation: str, reason: str) -> None:
+    def __init__(self, operation: str, reason: str, *, refused: bool = False) -> None:
         super().__init__(f"journal: {operation}: {reason}")
         self.operation = operation
         self.reason = reason
+        self.refused = refused
 
 
 class SchemaVersionError(JournalError):

@@ -19,7 +19,7 @@ import msgspec
 from continuum.core.draws import Draws
 from continuum.core.drift import Drift
 from continuum.core.recorded import PAIR, Entry, Pair, Recorded, Row, recorded_of
-from continuum.errors import JournalError, ReplayDriftError
+from continuum.errors import JournalError, PayloadError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import (
     KIND_OF,
@@ -175,7 +175,13 @@ class Cursor:
         if entry.at > self.at:  # noqa: PLR1730 - a call of max, for every event
             self.at = entry.at
         value = entry.value
-        return payload.decode(value, "result") if type(value) is bytes else value
+        if type(value) is not bytes:
+            return value
+        try:
+            return payload.decode(value, "result")
+        except PayloadError as error:
+            self.damaged(error)
+            raise Drift from error
 
     def expected(self) -> EventBody | None:
         """The event that a command issued now must match, None on new ground; a run that is dropped, or continued as
@@ -198,6 +204,14 @@ class Cursor:
         except JournalError as error:
             self.drift = error
             raise Drift from error
+
+    def damaged(self, error: PayloadError) -> None:
+        """The value of the event that the walk is at is no payload: that is no error for the code to handle, because it
+        would go on as if it had been so the first time. The walk ends here, as it does for drift."""
+        if self.drift is None:
+            self.drift = JournalError(
+                "read event", f"event {self.seq} holds a value that cannot be read: {error}"
+            )
 
     def patched(self, id: str, site: str) -> bool:
         """Decide a patch, once: true if it is recorded, or made on new ground, which records it (D7)."""

@@ -32,6 +32,7 @@ from continuum.core.pending import Pending
 from continuum.core.recorded import Recorded, recorded_of
 from continuum.core.rollback import Rollback
 from continuum.core.step import Crew, Outputs, PendingAttempt, RunIdentity, Step, more
+from continuum.errors import JournalError, PayloadError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import (
     ActivityRetried,
@@ -95,8 +96,17 @@ class Machine:
 
         Raises:
             ReplayDriftError: the code does not do what the journal says; the machine is of no use any more.
-            JournalError: an event cannot be read.
+            JournalError: an event cannot be read, or says what no machine has written.
         """
+        try:
+            self._walk(history)
+        except (ReplayDriftError, JournalError):
+            raise
+        except Exception as error:
+            place = f"the replay broke at event {self.cursor.seq + 1}" if history else "the run cannot begin"
+            raise JournalError("replay", f"{place}: {type(error).__name__}: {error}") from error
+
+    def _walk(self, history: Recorded | Sequence[EventRow]) -> None:
         cursor = self.cursor
         cursor.load(history if isinstance(history, Recorded) else recorded_of(history))
         self.loop.call_soon(self._launch)
@@ -110,7 +120,8 @@ class Machine:
     def drop(self) -> None:
         """Forget the run: its coroutines are closed, and whatever they still try journals nothing."""
         self.cursor.closed = True
-        self.loop.close_all(self._task)
+        if hasattr(self, "_task"):  # else it broke before its code began
+            self.loop.close_all(self._task)
         self.pending.clear()
 
     def close(self) -> None:
@@ -299,8 +310,12 @@ class Machine:
     def _launch(self) -> None:
         """Begin the code, in its loop: restoring its arguments may run code of the user's."""
         try:
-            decoded: Any = payload.decode(self._args, path="args")
-            args, kwargs = decoded
+            args, kwargs = payload.decode_arguments(self._args)
+        except PayloadError as error:
+            self.cursor.drift = JournalError("read run", f"its arguments cannot be read: {error}")
+            self._task = asyncio.Task(_failing(error), loop=self.loop)
+            return
+        try:
             positional, named = self.workflow.signature.restore_arguments(args, kwargs)
             code = self.workflow.fn(*positional, **named)
         except BaseException as error:  # noqa: BLE001 - it is how the run ends

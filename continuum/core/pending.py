@@ -6,6 +6,7 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from continuum.errors import PayloadError
 from continuum.model import payload
 from continuum.model.events import EventBody
 
@@ -50,10 +51,16 @@ def command_future(machine: Machine, seq: int) -> CommandFuture:
     return future
 
 
-def settle(future: Future[Any], restore: Restore, value: bytes, path: str) -> Future[Any]:
-    """Return the future: it gives the awaiting code the restored value, or the error that says why there is none."""
+def settle(machine: Machine, future: Future[Any], restore: Restore, value: bytes, path: str) -> Future[Any]:
+    """Return the future: it gives the awaiting code the restored value, or the error that says why there is none. A
+    value that is no payload at all ends the walk."""
     try:
-        result = restore(payload.decode(value, path=path))
+        decoded = payload.decode(value, path=path)
+    except PayloadError as error:
+        machine.cursor.damaged(error)
+        return future
+    try:
+        result = restore(decoded)
     except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
         future.set_exception(error)
     else:

@@ -18,7 +18,7 @@ from typing import Any, final
 import msgspec
 
 from continuum.core.drift import drift_error
-from continuum.errors import ReplayDriftError
+from continuum.errors import JournalError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import (
     KIND_OF,
@@ -69,8 +69,9 @@ class Recorded:
         """Return this history with the events after it.
 
         Raises:
-            JournalError: one of them is of a kind that this code cannot read.
+            JournalError: one of them is missing, or of a kind that this code cannot read.
         """
+        _check_order(rows, len(self))
         return Recorded(self.kinds + known_kinds(rows), [*self.entries, *rows], self.targets)
 
     def body(self, position: int) -> EventBody:
@@ -109,6 +110,14 @@ def recorded_of(rows: Sequence[EventRow]) -> Recorded:
     """Return the history that is these rows, from event 1.
 
     Raises:
-        JournalError: one of them is of a kind that this code cannot read.
+        JournalError: one of them is missing, or of a kind that this code cannot read.
     """
+    _check_order(rows, 0)
     return Recorded(known_kinds(rows), rows)
+
+
+def _check_order(rows: Sequence[EventRow], base: int) -> None:
+    """Raise if these are not the events that follow the event ``base``."""
+    if rows and (rows[0].seq != base + 1 or rows[-1].seq != base + len(rows)):
+        wrong = next((row.seq, seq) for seq, row in enumerate(rows, base + 1) if row.seq != seq)
+        raise JournalError("read event", f"the journal has event {wrong[0]} where event {wrong[1]} should be")

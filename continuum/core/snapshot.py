@@ -5,12 +5,17 @@ reading is cheaper: one row for thousands, all of it decoded by one call, and an
 long history, is one entry. What is left out are the arguments of activities whose end is in the snapshot too. Sites
 stay, once each, for the error that a drift is (P2).
 
-A blob is msgpack: ``[FORMAT, kinds, targets, entries]``, which is a `Recorded` as it lies in memory.
+A blob is msgpack: ``[FORMAT, checksum, body]``, and the body ``[kinds, targets, entries]``, which is a `Recorded` as it
+lies in memory. The checksum is of the run's id and the body: bytes that changed, and those of another run, are found
+before anything is made of them. A blob of before is ``[UNCHECKED, kinds, targets, entries]``: it is read as well as it
+can be, and no new one is made of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from uuid import UUID
+from zlib import crc32
 
 import msgspec
 
@@ -26,16 +31,18 @@ from continuum.model.events import (
 )
 
 FORMAT = 4
+UNCHECKED = 3
 
+_Targets = list[tuple[str, str, str | None]]
+_Entries = list[Pair | Row | None]
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(
-    tuple[int, bytes, list[tuple[str, str, str | None]], list[Pair | Row | None]]
-)
-_format = msgspec.msgpack.Decoder(list[msgspec.Raw])
+_outer = msgspec.msgpack.Decoder(tuple[int, int, bytes])
+_body = msgspec.msgpack.Decoder(tuple[bytes, _Targets, _Entries])
+_unchecked = msgspec.msgpack.Decoder(tuple[int, bytes, list[tuple[str, str]], _Entries])
 
 
-def compact(history: Recorded | Sequence[EventRow]) -> bytes:
-    """Return the blob of a history, which begins with event 1.
+def compact(history: Recorded | Sequence[EventRow], run_id: UUID) -> bytes:
+    """Return the blob of the run's history, which begins with event 1.
 
     Raises:
         JournalError: an event cannot be read.
@@ -57,7 +64,8 @@ def compact(history: Recorded | Sequence[EventRow]) -> bytes:
             entries.append(Row(to_row(position + 1, short).payload))
         else:
             entries.append(Row(to_row(position + 1, body).payload))
-    return _encode((FORMAT, recorded.kinds, list(targets), entries))
+    parts = _encode((recorded.kinds, list(targets), entries))
+    return _encode((FORMAT, _checksum(run_id, parts), parts))
 
 
 def _pair(
@@ -72,27 +80,48 @@ def _pair(
     return Pair(target, following.at, payload.scalar_of(following.value))
 
 
-def expand(data: bytes) -> Recorded:
-    """Return the history that a blob stands for.
+def expand(data: bytes, run_id: UUID) -> Recorded:
+    """Return the history of the run that a blob stands for.
 
     Raises:
-        ValueError: it is damaged, or of another format; the events themselves are to be read (P3).
+        ValueError: it is damaged, of another run, or of another format; the events themselves are to be read (P3).
     """
     try:
-        format_, kinds, targets, entries = _decoder.decode(data)
+        kinds, targets, entries = _parts(data, run_id)
     except msgspec.MsgspecError as error:
         raise ValueError(_why_not(data, error)) from error
-    if format_ != FORMAT or len(kinds) != len(entries):
+    if len(kinds) != len(entries):
         raise ValueError(_why_not(data, None))
     return Recorded(kinds, entries, targets)
 
 
+def _parts(data: bytes, run_id: UUID) -> tuple[bytes, _Targets, _Entries]:
+    if _format_of(data) == UNCHECKED:
+        _, kinds, pairs, entries = _unchecked.decode(data)
+        return (
+            kinds,
+            [(activity, site, None) for activity, site in pairs],
+            entries,
+        )  # of before draws were recorded
+    format_, checksum, body = _outer.decode(data)
+    if format_ != FORMAT or checksum != _checksum(run_id, body):
+        raise ValueError(_why_not(data, None))
+    kinds, targets, entries = _body.decode(body)
+    return kinds, targets, entries
+
+
+def _checksum(run_id: UUID, body: bytes) -> int:
+    return crc32(body, crc32(run_id.bytes))
+
+
+def _format_of(data: bytes) -> int | None:
+    """Return the number that a blob begins with, None if it begins with something else."""
+    return data[1] if len(data) > 1 and data[0] & 0xF0 == 0x90 and data[1] < 0x80 else None
+
+
 def _why_not(data: bytes, error: Exception | None) -> str:
     """Say why a blob is of no use."""
-    try:
-        format_ = msgspec.msgpack.decode(_format.decode(data)[0])
-    except (msgspec.MsgspecError, IndexError):
-        format_ = FORMAT
-    if format_ != FORMAT:
+    format_ = _format_of(data)
+    if format_ is not None and format_ not in (FORMAT, UNCHECKED):
         return f"the snapshot has format {format_}, this code reads {FORMAT}"
     return f"the snapshot is damaged: {error or 'its parts do not fit'}"

@@ -14,7 +14,8 @@ continuation of the run) sees them all, and none escapes (N5). Rows are locked b
 children, a generation in the order of ids.
 
 All durations are seconds; all moments are decided by the database's clock (L3).
-Every method may raise ``JournalError``: then nothing is known about what happened, and the caller asks again.
+Every method may raise ``JournalError``: then nothing is known about what happened, and the caller asks again, unless
+the error is ``refused``: then nothing has happened, and it never will with these values.
 """
 
 from __future__ import annotations

@@ -21,11 +21,10 @@ import psycopg
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
-from continuum.errors import JournalError
 from continuum.ports.offload import CommitWork, MailWork, Work
 from continuum.postgres.prepared import Sent
 from continuum.postgres.request import Request, bare_mail_request, commit_request, in_lock_order, mail_request
-from continuum.postgres.session import REPLAN_S, SLOW_S, Session, reason_of
+from continuum.postgres.session import REPLAN_S, SLOW_S, Session, failure_of
 
 T = TypeVar("T")
 
@@ -63,7 +62,7 @@ class PostgresPoster:
         try:
             request = _request_of(work)
         except UnicodeError as error:
-            raise JournalError("commit", reason_of(error)) from error
+            raise failure_of("commit", error) from error
         if request is not None:
             self._guarded(request.steps[0][0], lambda: self._send(request))
         return request is not None
@@ -95,7 +94,7 @@ class PostgresPoster:
             return action()
         except psycopg.Error as error:
             self.close()
-            raise JournalError(operation.replace("_", " "), reason_of(error)) from error
+            raise failure_of(operation, error) from error
         except BaseException:
             self.close()  # nobody knows where its answers begin
             raise

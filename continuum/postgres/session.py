@@ -124,7 +124,7 @@ class Session:
         try:
             return (self._prepared or self.statements()).rows(name, parameters)
         except (psycopg.Error, UnicodeError) as error:
-            raise _failure(name, error) from error
+            raise failure_of(name, error) from error
         finally:
             self._settle(began)
 
@@ -148,7 +148,7 @@ class Session:
             steps = [(name, {**parameters, "early": True}), _FLUSH]
             return (self._prepared or self.statements()).apart(steps)[0]
         except (psycopg.Error, UnicodeError) as error:
-            raise _failure(name, error) from error
+            raise failure_of(name, error) from error
         finally:
             self._settle(began)
 
@@ -170,7 +170,7 @@ class Session:
         try:
             yield self.open()
         except (psycopg.Error, UnicodeError) as error:
-            raise _failure(operation, error) from error
+            raise failure_of(operation, error) from error
         finally:
             self._settle(began)
 
@@ -264,8 +264,10 @@ class Session:
                 raise
 
 
-def _failure(operation: str, error: Exception) -> JournalError:
-    return JournalError(operation.replace("_", " "), reason_of(error))
+def failure_of(operation: str, error: Exception) -> JournalError:
+    """Return what a call failed with: one that would fail again with the same values is ``refused``."""
+    refused = isinstance(error, UnicodeError | psycopg.DataError | psycopg.IntegrityError)
+    return JournalError(operation.replace("_", " "), reason_of(error), refused=refused)
 
 
 def _prepare(connection: psycopg.Connection[Row], schema: str) -> None:

@@ -19,9 +19,9 @@ PAUSE_MAX_S = 5.0
 
 
 class _Question:
-    """``failed``: what to call instead of asking again."""
+    """``failed``: what to call instead of asking again; ``refused``: likewise, where asking again is of no use."""
 
-    __slots__ = ("again_at", "failed", "lane", "pause_s", "then", "work")
+    __slots__ = ("again_at", "failed", "lane", "pause_s", "refused", "then", "work")
 
     def __init__(
         self,
@@ -29,8 +29,9 @@ class _Question:
         work: Work,
         then: Callable[[Any], None],
         failed: Callable[[JournalError], None] | None = None,
+        refused: Callable[[JournalError], None] | None = None,
     ) -> None:
-        self.lane, self.work, self.then, self.failed = lane, work, then, failed
+        self.lane, self.work, self.then, self.failed, self.refused = lane, work, then, failed, refused
         self.pause_s = PAUSE_S
         self.again_at = float("inf")
 
@@ -45,9 +46,16 @@ class Asking:
         self._ticket = 0
         self.failing = False
 
-    def ask(self, lane: Lane, work: Work, then: Callable[[Any], None]) -> None:
-        """Run ``work`` on the lane until it succeeds; then call ``then`` with its value, on the loop."""
-        self._submit(_Question(lane, work, then))
+    def ask(
+        self,
+        lane: Lane,
+        work: Work,
+        then: Callable[[Any], None],
+        refused: Callable[[JournalError], None] | None = None,
+    ) -> None:
+        """Run ``work`` on the lane until it succeeds; then call ``then`` with its value, on the loop. ``refused`` is
+        called instead if it cannot succeed, however often it is asked (`JournalError.refused`)."""
+        self._submit(_Question(lane, work, then, refused=refused))
 
     def try_once(self, lane: Lane, work: Work, failed: Callable[[JournalError], None]) -> None:
         """Run ``work`` on the lane, for nobody who waits; if it fails, say so and let it be."""
@@ -65,6 +73,9 @@ class Asking:
             return
         if question.failed is not None:
             question.failed(completion.error)
+            return
+        if question.refused is not None and completion.error.refused:
+            question.refused(completion.error)
             return
         self._note(completion.error)
         question.again_at = self._clock.monotonic() + question.pause_s

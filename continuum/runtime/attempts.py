@@ -40,8 +40,8 @@ _LOST = Failure(WORKER_DIED, "the worker process died during this attempt")
 
 
 class Attempts:
-    """``commits`` hears of runs that changed; ``look(run)`` is called when one may have another owner; ``now_us()`` is
-    the database's time."""
+    """``commits`` hears of runs that changed; ``look(run)`` is called when one may have another owner,
+    ``broken(run, error)`` when something of one raised; ``now_us()`` is the database's time."""
 
     def __init__(
         self,
@@ -52,8 +52,9 @@ class Attempts:
         now_us: Callable[[], int],
         results: Results,
         look: Callable[[LiveRun], None],
+        broken: Callable[[LiveRun, Exception], None],
     ) -> None:
-        self._results, self._look = results, look
+        self._results, self._look, self._broken = results, look, broken
         self._keeping: set[Key] = set()
         self._ports, self._runs, self._crew, self._now_us = ports, runs, crew, now_us
         self._touch, self._changed = commits.touch, commits.changed
@@ -95,11 +96,14 @@ class Attempts:
         def then(kept: bytes | None) -> None:
             if self._runs.get(run.id) is not run or not _waits(run, dispatch.seq, dispatch.attempt):
                 return
-            if kept is None:
-                otherwise()
-            else:
-                run.machine.complete(dispatch.seq, dispatch.attempt, kept, self._now_us())
-                self._touch(run)
+            try:
+                if kept is None:
+                    otherwise()
+                else:
+                    run.machine.complete(dispatch.seq, dispatch.attempt, kept, self._now_us())
+                    self._touch(run)
+            except Exception as error:  # noqa: BLE001 - what is kept may be damaged
+                self._broken(run, error)
 
         assert dispatch.idempotency_key is not None
         self._results.look_up(ResultKey(dispatch.call.name, dispatch.idempotency_key), then)
@@ -110,11 +114,14 @@ class Attempts:
             due, _, run, dispatch = heapq.heappop(self._delayed)
             if self._runs.get(run.id) is not run or not _waits(run, dispatch.seq, dispatch.attempt):
                 continue
-            if self.placement.draining:
-                run.put_row(execute_of(run, dispatch), dispatch.call.policy.queue, max(due - now, 0.0))
-                self._touch(run)
-            else:
-                self._begin(run, dispatch)
+            try:
+                if self.placement.draining:
+                    run.put_row(execute_of(run, dispatch), dispatch.call.policy.queue, max(due - now, 0.0))
+                    self._touch(run)
+                else:
+                    self._begin(run, dispatch)
+            except Exception as error:  # noqa: BLE001 - it is that run's
+                self._broken(run, error)
         for spilled in self.placement.place(now):
             execute, current = spilled.execute, self._runs.get(spilled.execute.run)
             if current is not None and _waits(current, execute.seq, execute.attempt):
@@ -213,13 +220,16 @@ class Attempts:
                 self._disowned[worker].append(key)
             if run is not None:
                 self._look(run)
-        else:
+            return
+        try:
             taken = self._take(run, msgspec.structs.replace(outcome, payload=payload), is_mail=worker is None)
             if worker is not None and taken:
                 run.hold(key, worker)
             elif worker is not None:
                 self._settled[worker].append(key)
             self._touch(run)
+        except Exception as error:  # noqa: BLE001 - what is kept may be damaged
+            self._broken(run, error)
 
     def _take(self, run: LiveRun, outcome: TaskOutcome, is_mail: bool) -> bool:
         if is_mail:
@@ -363,8 +373,11 @@ class Attempts:
     def _lost(self, key: Key) -> None:
         run = self._runs.get(key[0])
         if run is not None and _waits(run, key[1], key[2]):
-            self._fail(run, key[1], key[2], _LOST, False, True)
-            self._touch(run)
+            try:
+                self._fail(run, key[1], key[2], _LOST, False, True)
+                self._touch(run)
+            except Exception as error:  # noqa: BLE001 - it is that run's
+                self._broken(run, error)
 
 
 def _waits(run: LiveRun, seq: int, attempt: int) -> bool:

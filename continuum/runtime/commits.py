@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from uuid import UUID
 
+from continuum.errors import JournalError
 from continuum.ports.dispatch import Told
 from continuum.ports.offload import CommitWork, Lane
 from continuum.runtime.asking import Asking
@@ -24,7 +25,7 @@ ANNOUNCED_MAX = 8  # a group as small as this tells the waiting clients itself, 
 
 class Commits:
     """``settle(flights, written)`` is called for every finished group, with the runs whose part was written;
-    ``broken(run, error)`` for one whose step cannot even be told, which must not stop the others."""
+    ``broken(run, error)`` for one whose step cannot be told or written, which must not stop the others."""
 
     def __init__(
         self,
@@ -89,6 +90,9 @@ class Commits:
             flights.append(Flight(run, commit, step, list(run.unsettled) if run.unsettled else _NONE))
         if not flights:
             return
+        self._ask(flights)
+
+    def _ask(self, flights: list[Flight]) -> None:
         batch = [flight.commit for flight in flights]
         announce = self._groups == 0 and len(batch) <= ANNOUNCED_MAX
         if announce:
@@ -100,7 +104,21 @@ class Commits:
             Lane.COMMIT,
             CommitWork(batch, announce, told),
             lambda written: self._done(flights, written, told),
+            lambda error: self._refused(flights, error),
         )
+
+    def _refused(self, flights: list[Flight], error: JournalError) -> None:
+        """The group cannot be written as it is, whatever happens: find whose fault it is by writing it in halves. What
+        a part of it has written already, the journal refuses the second time."""
+        self._groups -= 1
+        if len(flights) == 1:
+            self._broken(flights[0].run, error)
+            return
+        middle = len(flights) // 2
+        for flight in flights:
+            flight.announced = False
+        self._ask(flights[:middle])
+        self._ask(flights[middle:])
 
     def _done(self, flights: list[Flight], written: Set[UUID], told: Told | None) -> None:
         if told is not None:

@@ -39,6 +39,7 @@ from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
 from continuum.runtime.reading import LeaseScan, Loading, Reading
+from continuum.runtime.recent import Recent
 from continuum.runtime.releasing import Releasing
 from continuum.runtime.results import Results
 from continuum.runtime.role import Ports, log
@@ -58,6 +59,10 @@ from continuum.wire.messages import (
     WorkerReady,
 )
 from continuum.wire.post import Peer
+
+REASON_CHARS_MAX = 2_000  # of an error that quotes what it met
+REFUSALS_MAX = 3  # of one step under one lease
+REFUSED_MAX = 1_000  # runs whose last refusal is remembered
 
 
 class Engine:
@@ -81,22 +86,25 @@ class Engine:
         self._crew = Crew(ports.crew)
         self._runs = runs = dict[bytes, LiveRun]()
         self._held: dict[bytes, list[tuple[Peer, Finished]]] = {}  # results for runs that are being loaded
+        self._refused: Recent[bytes, tuple[int, int, int]] = Recent(REFUSED_MAX)  # token, seq, how often
         self._draining = False
         self._asking = asking = Asking(offload, clock)
         self._outgoing = outgoing = Outgoing(ports)
-        self._loading = loading = Loading(asking, self._loaded)
+        self._loading = loading = Loading(asking, self._loaded, self._unreadable)
         self._reading = reading = Reading(asking, runs, self._read)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
         look_for_leases = LeaseScan(asking, str(owner), runs, loading, clock).look
         self._ownership = Ownership(owner, "", asking, clock, look_for_leases, loaded)
-        self._commits = Commits(asking, self._settle, self._broken, outgoing)
+        self._commits = Commits(asking, self._settle, self._unwritten, outgoing)
         room, now_us, touch = lambda: self._commits.room, self._ownership.now_us, self._touch
-        self._firing = Firing(runs, room, now_us, touch, self._missed)
+        self._firing = Firing(runs, room, now_us, touch, self._missed, self._broken)
         self.hearing = Hearing(
-            asking, self._ownership, runs, loading, reading, outgoing, self._take, touch, room
+            asking, self._ownership, runs, loading, reading, outgoing, self._take, touch, room, self._broken
         )
         self._results = results = Results(asking)
-        self._attempts = Attempts(ports, runs, self._crew, self._commits, now_us, results, reading.want)
+        self._attempts = Attempts(
+            ports, runs, self._crew, self._commits, now_us, results, reading.want, self._broken
+        )
         self._strays = Strays(asking, self._attempts.placement, self._attempts.stop)
         self._snapshots = Snapshots(asking, limits.snapshot_every)
         self._kin = Kin(loading, reading, outgoing)
@@ -221,25 +229,48 @@ class Engine:
         for worker, message in self._held.pop(run_id, ()):
             self._on_finished(worker, message, self._ownership.now_us())
 
+    def _unreadable(self, lease: Lease, error: JournalError) -> None:
+        self._held.pop(lease.run_id.bytes, None)
+        self._unfit(lease, "it cannot be loaded", error)
+
     def _start(self, claimed: ClaimedRun, loaded: LoadedRun | None) -> None:
-        code = self.code.of(claimed)
-        if isinstance(code, Release):
+        """Begin the run, or park it with the reason: what is wrong with one run is no matter of the others."""
+        try:
+            code = self.code.of(claimed)
+            run = LiveRun(claimed, code, self._crew) if not isinstance(code, Release) else None
+        except Exception as error:  # noqa: BLE001 - a damaged row may say anything
+            self._unfit(Lease(claimed.run_id, claimed.token), "its row cannot be read", error)
+            return
+        if isinstance(code, Release) or run is None:
+            assert isinstance(code, Release), "there is no run without code"
             self._park(code)
             return
-        run = LiveRun(claimed, code, self._crew)
         if code.version_hash != claimed.version_hash:
             run.stamp = code.version_hash
         try:
             history = history_of(loaded, code.version_hash) if loaded is not None else recorded_of(())
-            if history is None:
-                self._loading.want(Lease(claimed.run_id, claimed.token), snapshots=False)
-                return
-            run.machine.begin(history)
+            if history is not None:
+                run.machine.begin(history)
         except (ReplayDriftError, JournalError) as error:
-            self._park(self.code.drifted(claimed, code, error))
+            run.machine.drop()
+            if loaded is not None and loaded.snapshot is not None:
+                log.warning("run %s: %s; trying again without its snapshot", claimed.run_id, error)
+                history = None
+            else:
+                self._park(self.code.drifted(claimed, code, error))
+                return
+        if history is None:
+            self._loading.want(Lease(claimed.run_id, claimed.token), snapshots=False)
             return
         self.code.found(run.id)
         self._runs[run.id] = run
+        try:
+            self._go_on(run, loaded, len(history))
+        except Exception as error:  # noqa: BLE001 - what waits for it may be damaged, too
+            self._broken(run, error)
+
+    def _go_on(self, run: LiveRun, loaded: LoadedRun | None, recorded_seq: int) -> None:
+        """The run stands where its journal ends: give it what waits for it, and find what it waits for."""
         self._reading.begun(run)
         if loaded is None:
             self._snapshots.follow(run, 0)
@@ -247,7 +278,7 @@ class Engine:
             run.read = True
             run.stand_in_rows(loaded.open_tasks)
             self._snapshots.follow(run, loaded.snapshot.upto_seq if loaded.snapshot is not None else 0)
-            recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= len(history)]
+            recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= recorded_seq]
             deliver(run, loaded.mail, self._attempts, self._ownership.now_us())
             self._attempts.recover(run, recorded)
         self._touch(run)
@@ -261,8 +292,11 @@ class Engine:
     def _on_finished(self, worker: Peer, message: Finished, at: int) -> None:
         if message.run not in self._runs and message.run in self._loading:
             self._held.setdefault(message.run, []).append((worker, message))
-        else:
+            return
+        try:
             self._attempts.finished(worker, message, at)
+        except Exception as error:  # noqa: BLE001 - it is that run's
+            self._broken_by(message.run, error)
 
     def _missed(self, run_id: bytes, seq: int) -> None:
         self._reading.wake(run_id)
@@ -281,8 +315,11 @@ class Engine:
             return
         run.read = True
         if mail is not None:
-            deliver(run, mail, self._attempts, self._ownership.now_us())
-            self._touch(run)
+            try:
+                deliver(run, mail, self._attempts, self._ownership.now_us())
+                self._touch(run)
+            except Exception as error:  # noqa: BLE001 - a damaged row is that run's
+                self._broken(run, error)
         elif not run.committing:  # else the commit's answer says what happened
             log.info("run %s has another owner now, or was ended from outside; dropped", run.lease.run_id)
             self._drop(run)
@@ -305,10 +342,13 @@ class Engine:
         for flight in flights:
             flight.run.committing = False
             if some is None or flight.commit.run_id in some:
-                self._committed(flight, now)
+                try:
+                    self._committed(flight, now)
+                except Exception as error:  # noqa: BLE001 - the others of the group are committed, too
+                    self._broken(flight.run, error)
             else:
                 self._kin.refused(flight.commit)
-                self._not_written(flight.run)
+                self._not_written(flight.run, flight.commit.base_seq)
 
     def _committed(self, flight: Flight, now: float) -> None:
         """What the commit made durable may be seen outside now (R8)."""
@@ -342,20 +382,53 @@ class Engine:
             self._commits.touch(run)
         self._waits(run, now)
 
-    def _broken(self, run: LiveRun, error: Exception) -> None:
-        """What the run did cannot be written: park it, with the reason, and let its neighbours go on."""
-        log.error("the step of run %s cannot be written", run.lease.run_id, exc_info=error)
-        self._drop(run)
-        reason = f"its last step cannot be written: {type(error).__name__}: {error}"
-        self._park(Release(run.lease.run_id, run.lease.token, DRIFT_S, reason))
+    def _broken_by(self, run_id: bytes, error: Exception) -> None:
+        run = self._runs.get(run_id)
+        if run is None:
+            log.error("what came for run %s cannot be used", UUID(bytes=run_id), exc_info=error)
+        else:
+            self._broken(run, error)
 
-    def _not_written(self, run: LiveRun) -> None:
-        """Fenced, ended from outside, or committed before its answer was lost: what the journal has is asked for."""
-        if self._runs.get(run.id) is run:
-            log.info(
-                "a commit of run %s was refused; it is loaded anew if it is still ours", run.lease.run_id
+    def _broken(self, run: LiveRun, error: Exception, what: str = "it cannot go on") -> None:
+        """Something of this run raised, in our code or by what its rows hold: nobody knows what state that left. Park
+        it with the reason; its journal is whole, and its neighbours go on."""
+        if self._runs.get(run.id) is not run:
+            log.error("a run that was given up, %s, is broken", run.lease.run_id, exc_info=error)
+            return
+        try:
+            self._drop(run)
+        except Exception:  # noqa: BLE001 - it is given up in any case
+            log.exception("run %s cannot be dropped in order", run.lease.run_id)
+            self._runs.pop(run.id, None)
+            self._commits.forget(run)
+        self._unfit(run.lease, what, error)
+
+    def _unfit(self, lease: Lease, what: str, error: Exception) -> None:
+        """Give the run back, and let `run show` say why."""
+        log.error("run %s: %s", lease.run_id, what, exc_info=error)
+        said = str(error)[:REASON_CHARS_MAX]
+        reason = f"{what}: {said if isinstance(error, JournalError) else f'{type(error).__name__}: {said}'}"
+        self._park(Release(lease.run_id, lease.token, DRIFT_S, reason))
+
+    def _unwritten(self, run: LiveRun, error: Exception) -> None:
+        self._broken(run, error, "its last step cannot be written")
+
+    def _not_written(self, run: LiveRun, base_seq: int) -> None:
+        """Fenced, ended from outside, or committed before its answer was lost: what the journal has is asked for. A run
+        that is still ours then, and stands where it stood, is refused for a reason that stays."""
+        if self._runs.get(run.id) is not run:
+            return
+        token, seq, times = self._refused.pop(run.id, (0, 0, 0))
+        times = times + 1 if (token, seq) == (run.lease.token, base_seq) else 1
+        if times == REFUSALS_MAX:
+            reason = (
+                f"no step after event {base_seq} is taken: the run's row does not fit the end of its journal"
             )
-            self._reload(run)
+            self._broken(run, JournalError("commit", reason))
+            return
+        self._refused.put(run.id, (run.lease.token, base_seq, times))
+        log.info("a commit of run %s was refused; it is loaded anew if it is still ours", run.lease.run_id)
+        self._reload(run)
 
     def _reload(self, run: LiveRun) -> None:
         self._drop(run)

@@ -17,7 +17,8 @@ FIRE_MIN, FIRE_MIN_US = 50, 50_000  # so many, when none has fired for so long
 
 class Firing:
     """``room()`` says how many more of the ``runs`` may change now, ``now_us()`` is the database's time; ``touch(run)``
-    is called for each that changed, ``missed(run, seq)`` for each timer whose run is not here, or about to go."""
+    is called for each that changed, ``broken(run, error)`` for one that raised, ``missed(run, seq)`` for each timer
+    whose run is not here, or about to go."""
 
     def __init__(
         self,
@@ -26,8 +27,10 @@ class Firing:
         now_us: Callable[[], int],
         touch: Callable[[LiveRun], None],
         missed: Callable[[bytes, int], None],
+        broken: Callable[[LiveRun, Exception], None],
     ) -> None:
         self._runs, self._room, self._now_us, self._touch, self._missed = runs, room, now_us, touch, missed
+        self._broken = broken
         self._waiting: dict[TimerKey, None] = {}  # a timer may be told of again
         self._fired_us = 0
 
@@ -51,8 +54,12 @@ class Firing:
             run = self._runs.get(run_id)
             if run is None or run.evicting:
                 self._missed(run_id, seq)
-            elif run.machine.fire(seq, now_us):
-                self._touch(run)
+                continue
+            try:
+                if run.machine.fire(seq, now_us):
+                    self._touch(run)
+            except Exception as error:  # noqa: BLE001 - it is that run's
+                self._broken(run, error)
 
     def wake_at(self) -> float:
         """At once while some may fire; otherwise an answered commit makes room, and wakes the engine by itself."""

@@ -28,7 +28,8 @@ BUSY_MAX = 16  # runs that do not just wait; with more, the next ones go where t
 
 class Hearing:
     """``take(run)`` begins a run that was leased to the engine, ``touch(run)`` is called for one of its ``runs`` that
-    got a signal; ``room()`` says how many more may change now. Nothing is heard before ``begin``."""
+    got a signal, ``broken(run, error)`` for one that raised; ``room()`` says how many more may change now.
+    Nothing is heard before ``begin``."""
 
     def __init__(
         self,
@@ -41,10 +42,11 @@ class Hearing:
         take: Callable[[ClaimedRun], None],
         touch: Callable[[LiveRun], None],
         room: Callable[[], int],
+        broken: Callable[[LiveRun, Exception], None],
     ) -> None:
         self._asking, self._ownership, self._runs = asking, ownership, runs
         self._loading, self._reading, self._outgoing = loading, reading, outgoing
-        self._take, self._touch, self._changes = take, touch, room
+        self._take, self._touch, self._changes, self._broken = take, touch, room, broken
         self._channel: str | None = None
         self._room = 0
         self._parked = 0  # runs, when that was counted last
@@ -102,8 +104,11 @@ class Hearing:
         if run is None or run.evicting or signal is None or self._changes() <= 0:  # of a crowd the rest waits
             self._reading.wake(run_id)
             return
-        run.machine.signal(signal.id, signal.name, signal.payload, self._ownership.now_us())
-        self._touch(run)
+        try:
+            run.machine.signal(signal.id, signal.name, signal.payload, self._ownership.now_us())
+            self._touch(run)
+        except Exception as error:  # noqa: BLE001 - it is that run's
+            self._broken(run, error)
 
     def _say(self, room: int) -> None:
         channel = self._channel if self._ownership.held else None  # behind a pooler nothing would arrive

@@ -103,7 +103,7 @@ class ThreadOffload:
                     completion = Completion(ticket, error=error)
                 except Exception as error:  # noqa: BLE001 - a lane that ended would stop every run of the engine
                     log.exception("work of lane %s failed", lane.value)
-                    completion = Completion(ticket, error=JournalError(lane.value, repr(error)))
+                    completion = Completion(ticket, error=JournalError(lane.value, repr(error), refused=True))
                 completions.append(completion)
                 del item, work, completion  # neither a batch nor its answer may live until the next one comes
                 wake.set()

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
+from continuum.errors import JournalError
 from continuum.ports.clock import Clock
 from continuum.ports.journal import Lease, LoadedRun, Mail
 from continuum.ports.offload import Lane, MailWork
@@ -22,10 +23,17 @@ MARKS = 1 + math.ceil(LATE_S / MARK_S)  # when the last is made, the first is LA
 
 
 class Loading:
-    """``loaded(lease, run)`` is called for every lease asked for, with None for one that is not held any more."""
+    """``loaded(lease, run)`` is called for every lease asked for, with None for one that is not held any more;
+    ``unfit(lease, error)`` for one whose rows cannot be read, whatever happens."""
 
-    def __init__(self, asking: Asking, loaded: Callable[[Lease, LoadedRun | None], None]) -> None:
-        self._asking, self._loaded = asking, loaded
+    def __init__(
+        self,
+        asking: Asking,
+        loaded: Callable[[Lease, LoadedRun | None], None],
+        unfit: Callable[[Lease, JournalError], None],
+    ) -> None:
+        self._asking, self._loaded, self._unfit = asking, loaded, unfit
+        self._at_once = LOADS_MAX  # one while it is to be found out which run cannot be read
         self._wanted: dict[bytes, Lease] = {}
         self._asked: dict[bytes, Lease] = {}
         self._plain: set[bytes] = set()  # to be loaded without their snapshots
@@ -51,12 +59,34 @@ class Loading:
         plain = {run: self._wanted[run] for run in self._plain if run in self._wanted}
         snapshots = not plain
         chosen = self._wanted if snapshots else plain
-        self._asked = dict(list(chosen.items())[:LOADS_MAX])
+        self._asked = dict(list(chosen.items())[: self._at_once])
         for run in self._asked:
             del self._wanted[run]
             self._plain.discard(run)
         leases = list(self._asked.values())
-        self._asking.ask(Lane.READ, lambda desk: desk.journal.load(leases, snapshots), self._done)
+        self._asking.ask(
+            Lane.READ,
+            lambda desk: desk.journal.load(leases, snapshots),
+            self._done,
+            lambda error: self._refused(error, snapshots),
+        )
+
+    def _refused(self, error: JournalError, snapshots: bool) -> None:
+        """One of them cannot be read: they are asked for one by one, until it is found."""
+        asked, self._asked = self._asked, {}
+        self._at_once = 1
+        if len(asked) == 1:
+            self._at_once = LOADS_MAX
+            for run, lease in asked.items():
+                if snapshots:
+                    self.want(lease, snapshots=False)
+                elif run not in self._wanted:
+                    self._unfit(lease, error)
+            return
+        for run, lease in asked.items():
+            self._wanted.setdefault(run, lease)
+            if not snapshots:
+                self._plain.add(run)
 
     def _done(self, found: list[LoadedRun]) -> None:
         asked, self._asked = self._asked, {}

@@ -18,7 +18,7 @@ def history_of(loaded: LoadedRun, version_hash: str) -> Recorded | None:
     """Return the whole history of a loaded run; None if its snapshot is of no use: then it must be loaded without.
 
     Raises:
-        JournalError: an event is of a kind that this code cannot read.
+        JournalError: an event is missing, or of a kind that this code cannot read.
     """
     snapshot = loaded.snapshot
     if snapshot is None:
@@ -26,13 +26,13 @@ def history_of(loaded: LoadedRun, version_hash: str) -> Recorded | None:
     try:
         if snapshot.version_hash != version_hash:
             raise ValueError("the snapshot was made by another version of the workflow")
-        history = expand(snapshot.data)
+        history = expand(snapshot.data, loaded.run.run_id)
         if len(history) != snapshot.upto_seq:
             raise ValueError(f"the snapshot holds {len(history)} events, not {snapshot.upto_seq}")
-    except ValueError as error:
+        return history.followed_by(loaded.events)
+    except Exception as error:  # noqa: BLE001 - a blob of before has no checksum, and may be anything
         log.warning("run %s: %s; resuming from its events", loaded.run.run_id, error)
         return None
-    return history.followed_by(loaded.events)
 
 
 class Snapshots:
@@ -56,7 +56,7 @@ class Snapshots:
         def make(desk: Desk) -> None:
             history = _whole_history(desk, lease, version_hash)
             if history:
-                snapshot = Snapshot(len(history), FORMAT, version_hash, compact(history))
+                snapshot = Snapshot(len(history), FORMAT, version_hash, compact(history, lease.run_id))
                 desk.journal.save_snapshot(lease, snapshot)
 
         self._asking.try_once(Lane.READ, make, self._failed)
@@ -66,10 +66,12 @@ class Snapshots:
 
 
 def _whole_history(desk: Desk, lease: Lease, version_hash: str) -> Recorded | None:
-    """Read a held run's history, by the snapshot before if that is of use; None if the lease has gone."""
+    """Read a held run's history, by the snapshot before if that is of use and has a checksum; None if the lease has
+    gone. What an unchecked one holds must not be found good for ever."""
     for snapshots in (True, False):
         for loaded in desk.journal.load([lease], snapshots):
-            history = history_of(loaded, version_hash)
+            unchecked = loaded.snapshot is not None and loaded.snapshot.format != FORMAT
+            history = None if unchecked else history_of(loaded, version_hash)
             if history is not None:
                 return history
     return None

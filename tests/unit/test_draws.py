@@ -27,7 +27,7 @@ from continuum.core.verify import verify
 from continuum.errors import ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import EventRow, from_row, to_row
-from tests.unit.machine_driver import Driver, double
+from tests.unit.machine_driver import RUN, Driver, double
 
 DRAWN: list[Callable[[], object]] = []
 """What the workflows of this module draw; tests change it, as a change of the code would."""
@@ -113,7 +113,7 @@ CHANGES = [
 
 def both(rows: list[EventRow]) -> list[Recorded]:
     """The history as its events and as a snapshot of them."""
-    return [recorded_of(rows), expand(compact(rows))]
+    return [recorded_of(rows), expand(compact(rows, RUN), RUN)]
 
 
 def recorded(flow: Workflow[..., Any], drawn: list[Callable[[], object]]) -> list[EventRow]:

@@ -23,7 +23,12 @@ class Scene:
             run: SimpleNamespace(id=run, evicting=False, machine=self) for run, _ in keys
         }
         self.firing = Firing(
-            runs, lambda: self.room, lambda: self.now_us, self.touch, lambda run, seq: self.touch(run)
+            runs,
+            lambda: self.room,
+            lambda: self.now_us,
+            self.touch,
+            lambda run, seq: self.touch(run),
+            lambda run, error: self.touch(run),
         )
         self.firing.add(keys)
         self.firing.add(keys)

@@ -94,7 +94,7 @@ def test_a_crash_after_any_commit_replays_to_the_same_history_and_the_same_end(
     assert resumed.take().events == [], "a crash between two commits leaves a history that stands for itself"
     cut = order.draw(st.integers(0, len(whole)))
     snapped = machine_of(program, steps)
-    snapped.begin(expand(compact(whole[:cut])).followed_by(whole[cut:]))
+    snapped.begin(expand(compact(whole[:cut], RUN), RUN).followed_by(whole[cut:]))
     step = snapped.take()
     assert (step.events, step.state, step.result, step.error) == ([], end.state, end.result, end.error)
 
@@ -111,7 +111,7 @@ def test_a_snapshot_of_a_snapshot_and_what_came_after_it_is_the_snapshot_of_all(
     first.begin()
     live(first, whole, order, signals_of(steps))
     cut = order.draw(st.integers(0, len(whole)))
-    again = expand(compact(expand(compact(whole[:cut])).followed_by(whole[cut:])))
+    again = expand(compact(expand(compact(whole[:cut], RUN), RUN).followed_by(whole[cut:]), RUN), RUN)
     assert [(row.seq, row.kind) for row in again.rows()] == [(row.seq, row.kind) for row in whole]
     arrivals = [row for row in whole if row.kind != KIND_OF[ActivityScheduled]]
     assert [row for row in again.rows() if row.seq in {a.seq for a in arrivals}] == arrivals

@@ -20,7 +20,7 @@ from continuum.errors import JournalError, PayloadError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import EVENT_TYPES, ActivityCompleted, ActivityScheduled, EventRow, to_row
 from continuum.model.retry import Retry
-from tests.unit.machine_driver import Driver, double
+from tests.unit.machine_driver import RUN, Driver, double
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def pairs(*steps: tuple[str, object, object]) -> list[EventRow]:
 
 def both(rows: list[EventRow]) -> list[Any]:
     """The history as its events and as a snapshot of them."""
-    return [recorded_of(rows), expand(compact(rows))]
+    return [recorded_of(rows), expand(compact(rows, RUN), RUN)]
 
 
 @workflow(name="short.weighs")

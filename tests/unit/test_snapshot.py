@@ -54,7 +54,7 @@ def test_a_history_from_a_snapshot_replays_like_the_events_and_drifts_like_them(
     for seq in (3, 1, 2):
         run.fire(seq)
     run.complete(9, 4)
-    recorded = expand(compact(run.history))
+    recorded = expand(compact(run.history, RUN), RUN)
     assert [(row.seq, row.kind) for row in recorded.rows()] == [(row.seq, row.kind) for row in run.history]
     again = Driver(gathered, history=recorded)
     assert [p.dispatch.seq for p in again.machine.attempts()] == [
@@ -74,7 +74,7 @@ def test_another_activity_in_the_middle_of_pairs_is_the_same_drift_from_a_snapsh
     for step_number in range(done):
         run.complete(2 * step_number + 1, step_number)
     errors = []
-    for history in (run.history, expand(compact(run.history))):
+    for history in (run.history, expand(compact(run.history, RUN), RUN)):
         with pytest.raises(ReplayDriftError) as drift:
             Driver(chain_of_quotes, done - 1, history=history)
         errors.append(str(drift.value))
@@ -90,9 +90,9 @@ def test_a_snapshot_leaves_out_the_arguments_that_no_replay_needs() -> None:
 
     run = Driver(large, "x" * 5000)
     run.complete(1, "y")
-    data = compact(run.history)
+    data = compact(run.history, RUN)
     assert 5000 < len(data) < 6000, "the arguments of the open attempt stay, those of the other are gone"
-    (open_attempt,) = Driver(large, "x" * 5000, history=expand(data)).machine.attempts()
+    (open_attempt,) = Driver(large, "x" * 5000, history=expand(data, RUN)).machine.attempts()
     assert payload.decode(open_attempt.dispatch.args) == [["x" * 5000], {}]
 
 
@@ -100,13 +100,13 @@ def test_a_snapshot_leaves_out_the_arguments_that_no_replay_needs() -> None:
 @pytest.mark.parametrize("data", [b"", b"rubbish", msgspec.msgpack.encode((FORMAT + 1, [])), FORMAT_2])
 def test_a_damaged_or_newer_snapshot_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="snapshot"):
-        expand(data)
+        expand(data, RUN)
 
 
 @pytest.mark.rule("P3")
 def test_the_refusal_of_another_format_names_both() -> None:
     with pytest.raises(ValueError, match=f"format 2, this code reads {FORMAT}"):
-        expand(FORMAT_2)
+        expand(FORMAT_2, RUN)
 
 
 def go_on(house: House, steps: int) -> None:
@@ -225,4 +225,4 @@ def test_a_run_that_rests_longest_is_given_back_first() -> None:
 
 def test_what_comes_from_a_snapshot_has_no_gap() -> None:
     rows = [EventRow(seq, row.kind, row.payload) for seq, row in enumerate(Driver(gathered).history, 1)]
-    assert [row.seq for row in expand(compact(rows)).rows()] == list(range(1, len(rows) + 1))
+    assert [row.seq for row in expand(compact(rows, RUN), RUN).rows()] == list(range(1, len(rows) + 1))

@@ -14,6 +14,7 @@ from continuum.core.options import checked_name
 from continuum.core.pending import CommandFuture, Restore, command_future, settle
 from continuum.core.site import place_text
 from continuum.core.step import Dispatch, more
+from continuum.errors import PayloadError
 from continuum.model import payload
 from continuum.model.events import (
     ActivityCompleted,
@@ -88,6 +89,10 @@ class PendingActivity(msgspec.Struct, eq=False):
         call = self.call
         try:
             result = payload.decode(value, "result")
+        except PayloadError as error:
+            machine.cursor.damaged(error)
+            return
+        try:
             if call.compensation is not None or type(result) is not call.target.signature.plain_result:
                 result = _restoring(machine, seq, call)(result)
         except Exception as error:  # noqa: BLE001 - restoring runs the user's constructors
@@ -146,7 +151,7 @@ def _recorded(machine: Machine, call: ActivityCall[Any], recorded: ActivitySched
     answer = machine.cursor.answer(ActivityCompleted) if not machine.loop.ready else None
     if answer is not None:
         future = machine.loop.create_future()
-        return settle(future, _restoring(machine, seq, call), answer.value, "result").__await__()
+        return settle(machine, future, _restoring(machine, seq, call), answer.value, "result").__await__()
     return _pend(machine, seq, call, recorded.args, idempotency_key(call), recorded.crew).__await__()
 
 

@@ -66,7 +66,7 @@ class PendingChild:
 
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
         if isinstance(body, ChildCompleted):
-            settle(self.end, self.restore, body.value, "result")
+            settle(machine, self.end, self.restore, body.value, "result")
         elif isinstance(body, ChildFailed):
             self.end.set_exception(self._error("failed", f": {_text(body.failure)}"))
         elif isinstance(body, ChildCancelled):

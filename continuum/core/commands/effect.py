@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from continuum.core.drift import Drift
 from continuum.core.failure import activity_error, failure_of
 from continuum.core.fingerprint import fingerprint_of, is_same, name_in
 from continuum.core.loop import outside
@@ -34,7 +35,11 @@ def side_effect(machine: Machine, fn: Callable[[], object]) -> object:
         cursor.drifted("side effect", f"{site}, {name_in(function)}{_otherwise(recorded, function)}")
     if effect.failure is not None:
         raise _error_of(effect.failure, effect.function)
-    return payload.decode(effect.value, path="side_effect")
+    try:
+        return payload.decode(effect.value, path="side_effect")
+    except PayloadError as error:
+        cursor.damaged(error)
+        raise Drift from error
 
 
 def patched(machine: Machine, id: str) -> bool:

@@ -28,7 +28,7 @@ class PendingWait:
             if self.timed:
                 machine.clear_timer(seq)
             machine.inbox.learn(body.signal_id)
-            settle(self.future, self.restore, body.value, f"signal {self.name}")
+            settle(machine, self.future, self.restore, body.value, f"signal {self.name}")
         elif isinstance(body, TimerFired) and self.timed:
             self._end(machine, seq)
             self.future.set_exception(TimeoutError(f"no signal {self.name!r} in time"))
@@ -57,7 +57,7 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
             signal_id, value = early
             cursor.issue(SignalReceived(name, signal_id, value, cursor.at, 0, site, cursor.drawn))
             machine.out.signals_consumed = more(machine.out.signals_consumed, signal_id)
-            return settle(machine.loop.create_future(), restore, value, name)
+            return settle(machine, machine.loop.create_future(), restore, value, name)
         cursor.issue(SignalAwaited(name, timeout_s, site, cursor.drawn))
         if timeout_s is not None:
             machine.out.timers_set = more(machine.out.timers_set, TimerSet(cursor.seq, timeout_s, None))
@@ -67,7 +67,7 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
     elif _came_early(recorded, name) and cursor.drew(recorded):
         cursor.accept()
         machine.inbox.learn(recorded.signal_id)
-        return settle(machine.loop.create_future(), restore, recorded.value, name)
+        return settle(machine, machine.loop.create_future(), restore, recorded.value, name)
     else:
         cursor.drifted(f"wait for signal {name}", site)
     seq = cursor.seq
