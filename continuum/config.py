@@ -11,7 +11,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +53,7 @@ class DatabaseChoice:
     """A database and where its name came from: a URL, or the folder of the embedded server, never both."""
 
     source: Source
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     embedded_root: Path | None = None
 
 
@@ -214,17 +214,28 @@ def mask_password(url: str) -> str:
 
 
 def _checked(url: str, source: str) -> str:
+    """The URL itself.
+
+    Raises:
+        ConfigurationError: libpq could not read it, or would read it otherwise than its author does. What it says is
+            not repeated, because who knows which part of it is the password.
+    """
+    if not url.strip():
+        raise ConfigurationError(f"{source} is empty; give it a URL such as postgresql://user@host/database")
     try:
-        if not url.strip():
-            raise ConfigurationError(
-                f"{source} is empty; give it a URL such as postgresql://user@host/database"
-            )
-        conninfo_to_dict(url)
-    except psycopg.Error:
+        parts = conninfo_to_dict(url)
+    except (psycopg.Error, ValueError):  # the latter for text that no C string can hold
         raise ConfigurationError(
-            f"{source} is no PostgreSQL URL: {mask_password(url)!r}; nothing was started. "
-            "It looks like postgresql://user:password@host:5432/database"
+            f"{source} is no PostgreSQL URL; nothing was started. It looks like postgresql://user:password@host:5432/"
+            "database, its password with %XX for signs such as @ : / and blanks"
         ) from None
+    ports = str(parts.get("port") or "").split(",")
+    misread = any("@" in str(parts.get(name) or "") for name in ("host", "dbname"))
+    if misread or not all(port.isdigit() or not port for port in ports):
+        raise ConfigurationError(
+            f"{source} has a password, or another part, with signs that end it too early; nothing was started. Write "
+            "them as %XX: @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
+        )
     return url
 
 

@@ -89,7 +89,7 @@ class Server:
         if postmaster_pid(self.data) is None:
             return None
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = os.fsdecode((self.data / "postmaster.pid").read_bytes()).splitlines()  # one is a path
         except OSError:
             return None
         return Endpoint(lines[4], int(lines[3]), bool(lines[5])) if len(lines) > 5 else None
@@ -342,7 +342,7 @@ class Server:
         part.touch(0o600)
         if owned:
             self._give(part)
-        part.write_text(text)
+        part.write_bytes(os.fsencode(text))  # it may name folders
         part.replace(path)
 
     def _give(self, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -19,7 +19,7 @@ _CONNECT_S = 10
 class Place:
     """An instance in a database that answers. ``embedded``: it is the project's own server."""
 
-    url: str
+    url: str = field(repr=False)
     schema: str
     embedded: bool
 

@@ -11,6 +11,7 @@ import psycopg
 
 from continuum.config import mask_password
 from continuum.errors import ConfigurationError, ContinuumError, SchemaVersionError
+from continuum.model.visible import visible
 
 FAILED, USAGE = 1, 2
 DEBUG_VARIABLE = "CONTINUUM_DEBUG"
@@ -27,15 +28,14 @@ class Refusal(Exception):  # noqa: N818 - it is what the command says, not a cla
 def report(error: Exception) -> int:
     """Print the line and return the exit code."""
     if os.environ.get(DEBUG_VARIABLE):
-        traceback.print_exception(error)
+        print(mask_password("".join(traceback.format_exception(error))), end="", file=sys.stderr)
     print(f"error: {one_line(mask_password(_text(error)))}", file=sys.stderr)
     return _exit_code(error)
 
 
 def one_line(text: str) -> str:
     """The text with its whitespace made single blanks, and escapes for what would steer a terminal."""
-    joined = " ".join(text.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in joined)
+    return visible(" ".join(text.split()))
 
 
 def _text(error: Exception) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from continuum_cli.lazy import Entry, LazyGroup
+from continuum_cli.streams import as_typed, settle_streams
 
 INTERRUPTED = 130
 
@@ -51,12 +52,18 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    code = run(sys.argv[1:])
+    settle_streams()
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Who reads has seen enough, as `head` does. The interpreter would try to flush once more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = run(as_typed(sys.argv[1:]))
+    except BrokenPipeError:  # on standard error, where nothing is left to say
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            # Who reads has seen enough, as `head` does. The interpreter would try to flush once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 

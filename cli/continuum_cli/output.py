@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from continuum.model.display import to_jsonable
 from continuum_cli.failing import one_line
+from continuum_cli.streams import takes
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,6 +33,8 @@ STATE_STYLES = {
     "continued": "dim",
 }
 _PIPE_COLUMNS = 5_000
+# Controls beyond those that JSON escapes itself, and marks that turn the direction of writing or cannot be seen.
+_STEERING = re.compile("[\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _ELASTIC = frozenset({"WORKFLOW", "NAMESPACE", "KEY"})
 
 
@@ -114,4 +118,13 @@ def compact(value: object) -> str:
 
 def print_json(value: object) -> None:
     """A value as an indented JSON document."""
-    print(json.dumps(to_jsonable(value), ensure_ascii=False, indent=2))
+    print_document(json.dumps(to_jsonable(value), ensure_ascii=False, indent=2))
+
+
+def print_document(text: str) -> None:
+    """A JSON document, indented by two. What cannot be written or would steer a terminal is escaped as JSON does it."""
+    print(_STEERING.sub(_escaped, text) if takes(text) else json.dumps(json.loads(text), indent=2))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]

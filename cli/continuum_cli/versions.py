@@ -13,6 +13,7 @@ from continuum.ports.catalog import Catalog, VersionRow
 from continuum.postgres import check as check_schema
 from continuum.postgres import open_store
 from continuum_cli.database import reached
+from continuum_cli.failing import one_line
 from continuum_cli.options import database_options, json_option
 from continuum_cli.output import cell, moment, print_json, show, table
 
@@ -51,7 +52,7 @@ def gc_command(execute: bool, database: str | None, instance: str, as_json: bool
         print_json({"executed": execute, "versions": listed})
         return
     for workflow, version_hash in unused:
-        print(f"{'forgot' if execute else 'would forget'} {workflow} {version_hash}")
+        print(one_line(f"{'forgot' if execute else 'would forget'} {workflow} {version_hash}"))
     if not unused:
         print("every version is needed; nothing was changed")
     elif not execute:

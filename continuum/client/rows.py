@@ -9,7 +9,7 @@ from uuid import UUID
 
 from continuum.core.definitions import Workflow
 from continuum.core.failure import decode_failure
-from continuum.errors import ContinuumError, RunCancelledError, RunFailedError
+from continuum.errors import ContinuumError, PayloadError, RunCancelledError, RunFailedError
 from continuum.model import payload
 from continuum.model.events import EventRow
 from continuum.model.history import History, Origin, failure_as_dict
@@ -17,10 +17,19 @@ from continuum.model.run import Run
 from continuum.ports.catalog import Ending, RunRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def run_of(row: RunRow) -> Run:
-    """Return the run that a row describes, with its payloads as plain values."""
+    """Return the run that a row describes, with its payloads as plain values.
+
+    What is damaged in the row is no reason to show nothing of it, nor of the runs beside it.
+    """
+    damaged: dict[str, str] = {}
+    attributes = row.attributes
+    if not isinstance(attributes, dict):
+        damaged["attributes"] = f"not a JSON object but {type(attributes).__name__}"
+        attributes = {}
     return Run(
         id=row.id,
         key=row.key,
@@ -28,9 +37,9 @@ def run_of(row: RunRow) -> Run:
         version_hash=row.version_hash,
         state=row.state,
         namespace=row.namespace,
-        attributes=row.attributes,
-        args=payload.decode(row.args, path="args"),
-        result=None if row.result is None else payload.decode(row.result, path="result"),
+        attributes=attributes,
+        args=_value("args", row.args, damaged),
+        result=_value("result", row.result, damaged),
         error=None if row.error is None else failure_as_dict(decode_failure(row.error)),
         parent_run_id=row.parent_run_id,
         correlation_id=row.correlation_id,
@@ -41,7 +50,16 @@ def run_of(row: RunRow) -> Run:
         completed_at=None if row.completed_at is None else moment(row.completed_at),
         owner=row.owner,
         attention=row.attention,
+        damaged=damaged,
     )
+
+
+def _value(name: str, data: bytes | None, damaged: dict[str, str]) -> object:
+    try:
+        return None if data is None else payload.decode(data, path=name)
+    except PayloadError as error:
+        damaged[name] = str(error)
+        return None
 
 
 def history_of(row: RunRow, events: Sequence[EventRow]) -> History:
@@ -97,5 +115,8 @@ def not_ended(run_id: UUID, timeout_s: float) -> TimeoutError:
 
 
 def moment(seconds: float) -> datetime:
-    """Return a stored time as an aware datetime in UTC."""
-    return _EPOCH + timedelta(seconds=seconds)
+    """Return a stored time as an aware datetime in UTC, the nearest that there is."""
+    try:
+        return _EPOCH + timedelta(seconds=seconds)
+    except (OverflowError, ValueError):  # infinity, and years that Python does not have
+        return _LAST if seconds > 0 else _FIRST

@@ -148,7 +148,7 @@ def _readable(name: str, value: object) -> object:
         case Failure():
             return failure_as_dict(value)
         case bytes() if name in _IDS:
-            return UUID(bytes=value)
+            return UUID(bytes=value) if len(value) == 16 else value
         case b"":
             return None  # a side effect that failed has no value
         case bytes():
@@ -183,7 +183,7 @@ def _document(history: History) -> dict[str, Any]:
         "continued_from_run_id": _text(origin.continued_from_run_id),
         "depth": origin.depth,
         "created_at": origin.created_at,
-        "args": to_jsonable(history.args),
+        "args": _jsonable_args(history),
         "raw_args": b64encode(origin.args).decode(),
         "events": [
             {
@@ -196,6 +196,13 @@ def _document(history: History) -> dict[str, Any]:
             for event, row in zip(history, history.rows, strict=True)
         ],
     }
+
+
+def _jsonable_args(history: History) -> Any:
+    try:
+        return to_jsonable(history.args)
+    except PayloadError as error:
+        return {"unreadable": str(error)}
 
 
 def _origin(document: Mapping[str, Any]) -> Origin:

@@ -35,7 +35,8 @@ class RunSeed(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run as its row says. ``result`` and ``error`` are set once it has ended; ``error`` has
     ``type``, ``message``, ``traceback`` and ``cause`` as text. ``owner`` is the engine that holds its lease.
-    ``attention`` says why a live run does not move, when somebody should know."""
+    ``attention`` says why a live run does not move, when somebody should know. ``damaged`` says, by field, what of the
+    row could not be read, and why; such an ``args``, ``result`` or ``attributes`` is empty."""
 
     id: UUID
     key: str | None
@@ -56,3 +57,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: datetime | None
     owner: str | None
     attention: str | None = None
+    damaged: dict[str, str] = {}

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from continuum.runtime.check import CheckedRun
+from continuum_cli.failing import one_line
 from continuum_cli.output import cell, show, table
 
 _SITE = re.compile(r"\((\S+\.py):(\d+)\)")
@@ -16,10 +17,10 @@ _SITE = re.compile(r"\((\S+\.py):(\d+)\)")
 def print_drift(run: CheckedRun) -> None:
     """Print where the run and the code part."""
     version = f" of version {run.version_hash[:12]}" if run.version_hash else ""
-    print(f"run {run.run_id} of {run.workflow}{version}")
+    print(one_line(f"run {run.run_id} of {run.workflow}{version}"))
     drift = run.drift
     if drift is None:
-        print(f"  its history cannot be read: {run.reason}")
+        print(f"  its history cannot be read: {one_line(str(run.reason))}")
         return
     shown = table("EVENT", "RECORDED", "THIS CODE", folded="THIS CODE")
     for seq, text in drift.before:

@@ -12,7 +12,17 @@ from continuum.model.history import History
 from continuum.model.query import LIMIT_MAX, Condition, field
 from continuum.model.run import LIVE_STATES, STATES, Run
 from continuum_cli.options import database_options, json_option
-from continuum_cli.output import age, cell, columns_shown, compact, facts, moment, print_json, table
+from continuum_cli.output import (
+    age,
+    cell,
+    columns_shown,
+    compact,
+    facts,
+    moment,
+    print_document,
+    print_json,
+    table,
+)
 from continuum_cli.output import show as show_table
 from continuum_cli.output import state as state_cell
 from continuum_cli.run.client import client_for
@@ -88,7 +98,7 @@ def history(run_id: str, database: str | None, instance: str, as_json: bool) -> 
     with client_for(run_id, database, instance) as client:
         found = client.history(run_id)
     if as_json:
-        print(found.to_json(indent=2))
+        print_document(found.to_json(indent=2))
     else:
         _print_history(found)
 
@@ -118,7 +128,7 @@ def _print_runs(runs: list[Run], *, with_namespace: bool) -> None:
 
 
 def _facts(run: Run, waits: list[str]) -> dict[str, object]:
-    positional, named = run.args if isinstance(run.args, list) else (run.args, {})
+    positional, named = run.args if isinstance(run.args, list) and len(run.args) == 2 else (run.args, {})
     error = run.error or {}
     return {
         "run": run.id,
@@ -129,6 +139,7 @@ def _facts(run: Run, waits: list[str]) -> dict[str, object]:
         "state": state_cell(run.state),
         "attention": None if run.attention is None else cell(run.attention, "yellow"),
         "waits for": "; ".join(waits),
+        "damaged": cell(_damage(run), "red") if run.damaged else None,
         "arguments": compact(positional) if positional else None,
         "named": compact(named) if named else None,
         "attributes": compact(run.attributes) if run.attributes else None,
@@ -139,10 +150,14 @@ def _facts(run: Run, waits: list[str]) -> dict[str, object]:
         "parent": run.parent_run_id,
         "continued from": run.continued_from_run_id,
         "continued to": run.continued_to_run_id,
-        "result": compact(run.result) if run.state == "completed" else None,
+        "result": compact(run.result) if run.state == "completed" and "result" not in run.damaged else None,
         "error": cell(f"{error.get('type')}: {error.get('message')}", "red") if error else None,
         "cause": error.get("cause"),
     }
+
+
+def _damage(run: Run) -> str:
+    return "; ".join(f"{name}: {reason.removeprefix(f'{name}: ')}" for name, reason in run.damaged.items())
 
 
 def _print_history(found: History) -> None:

@@ -24,6 +24,8 @@ def waits_of(history: History) -> list[str]:
     """Return, oldest first, the commands that have not been answered; those that the code gave up are among them."""
     waits: dict[object, str] = {}
     for event in history:
+        if "unreadable" in event.data:
+            continue
         if event.type in _ARRIVALS or event.type in _CHILD_ENDS:
             waits.pop(event.data.get("command"), None)
         elif event.type == "activity_retried":
