@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from continuum.config import resolve_database, schema_of
-from continuum.node.config import LOG_LEVELS, NodeConfig, name_of_node
+from continuum.node.config import DRAIN_S_MAX, LOG_LEVELS, NodeConfig, name_of_node
 from continuum.node.health import Health, health_of
 from continuum.node.run import supervise
 from continuum.node.rundir import ProcessList
@@ -49,6 +49,14 @@ def node() -> None:
 @click.option(
     "--no-cluster", is_flag=True, help="Stay out of the group of nodes: all goes through the database."
 )
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0, max=DRAIN_S_MAX),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that running activities have at a stop; what runs longer is stopped and does not count.",
+)
 @click.option("--migrate", is_flag=True, help="Bring an older schema forward first.")
 @click.option("--log-level", type=click.Choice(LOG_LEVELS), default="info", show_default=True)
 @database_options
@@ -63,6 +71,7 @@ def start(
     advertise: str | None,
     cluster_key_file: str | None,
     no_cluster: bool,
+    drain: float,
     migrate: bool,
     log_level: str,
     database: str | None,
@@ -70,7 +79,8 @@ def start(
 ) -> int:
     """Run a node for APP..., importable modules with workflows and activities, in the foreground.
 
-    It logs to standard error. SIGTERM and Ctrl-C end it in order: running activities finish, runs are given back.
+    It logs to standard error. SIGTERM and Ctrl-C end it in order: running activities have --drain seconds to finish,
+    runs are given back. A second one ends it at once.
     """
     config = NodeConfig(
         modules=app,
@@ -81,6 +91,7 @@ def start(
         workers=workers,
         queues=tuple(part.strip() for part in queues.split(",")),
         migrate=migrate,
+        drain_s=drain,
         log_level=log_level,
         cluster=not no_cluster,
         bind=bind,

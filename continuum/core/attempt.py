@@ -24,7 +24,7 @@ from continuum.core.failure import bases_of, encode_failure, failure_of
 from continuum.errors import ContinuumError, PayloadError
 from continuum.model import payload
 from continuum.model.events import Failure
-from continuum.model.retry import WORKER_DIED, type_name
+from continuum.model.retry import NODE_DRAINED, WORKER_DIED, type_name
 
 UNKNOWN_ACTIVITY = "continuum.UnknownActivity"
 
@@ -216,6 +216,12 @@ def died(activity: str, how: str) -> Outcome:
     """Return the outcome of an attempt whose process of its own ended without one."""
     message = f"the process of {activity} died during this attempt: {how}"
     return Outcome(False, encode_failure(Failure(WORKER_DIED, message)))
+
+
+def drained(node: str, after_s: float) -> Outcome:
+    """Return the outcome of an attempt that had not ended when its node had to leave."""
+    message = f"stopped by the drain of node {node} after {after_s:g} s"
+    return Outcome(False, encode_failure(Failure(NODE_DRAINED, message)))
 
 
 def cut_short(activity: str, error: BaseException) -> Outcome:

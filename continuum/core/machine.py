@@ -46,6 +46,7 @@ from continuum.model.events import (
     SignalReceived,
     TimerFired,
 )
+from continuum.model.retry import NODE_DRAINED
 from continuum.model.run import RunState
 
 
@@ -181,6 +182,11 @@ class Machine:
         entry = self.pending.get(seq)
         return (entry.call, entry.attempt) if isinstance(entry, PendingActivity) else None
 
+    def counted(self, seq: int, attempt: int) -> int:
+        """Return which one this attempt is of those that count."""
+        entry = self.pending.get(seq)
+        return attempt - entry.uncounted if isinstance(entry, PendingActivity) else attempt
+
     def awaiting(self, seq: int, attempt: int) -> PendingActivity | None:
         """What a run that has not ended keeps of this attempt; None if it waits for another, or for none."""
         entry = self.pending.get(seq)
@@ -240,14 +246,19 @@ class Machine:
         self.cursor.see(at)
         return self._arrive(entry.final_failure(seq, failure, timed_out, self.cursor.at))
 
-    def retry(self, seq: int, attempt: int, failure: Failure, delay_s: float, heartbeat: bytes = b"") -> bool:
+    def retry(
+        self, seq: int, attempt: int, failure: Failure, delay_s: float, heartbeat: bytes = b"", at: int = 0
+    ) -> bool:
         """``attempt`` failed, and the next one may start ``delay_s`` later. The code does not see it.
-        ``heartbeat``: the details that ``attempt`` has sent last."""
+        ``heartbeat``: the details that ``attempt`` has sent last; if a drain has ended it, those of before will do."""
         entry = self.awaiting(seq, attempt)
         if entry is None:
             return False
-        entry.next_attempt(attempt + 1, delay_s, self.crew.text, heartbeat)
-        self.cursor.append(ActivityRetried(seq, entry.attempt, delay_s, failure, entry.crew, heartbeat))
+        if failure.type == NODE_DRAINED:
+            heartbeat = heartbeat or entry.last_heartbeat
+        body = ActivityRetried(seq, attempt + 1, delay_s, failure, self.crew.text, heartbeat, at)
+        entry.next_attempt(body)
+        self.cursor.append(body)
         self.out.dispatches.append(entry.dispatch(seq))
         return True
 

@@ -58,7 +58,7 @@ class ActivityScheduled(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class ActivityRetried(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The attempt before ``attempt`` failed; this one may start ``delay_s`` later. ``details``: the payload
-    of the last heartbeat before it, empty if there was none (A11)."""
+    of the last heartbeat before it, empty if there was none (A11). ``at``: when that was, 0 in older journals."""
 
     command: int
     attempt: int
@@ -66,6 +66,7 @@ class ActivityRetried(msgspec.Struct, frozen=True, array_like=True, gc=False):
     failure: Failure
     crew: str = ""
     details: bytes = b""
+    at: int = 0
 
 
 class ActivityCompleted(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -11,6 +11,7 @@ from continuum.model.events import Failure
 
 Duration = float | int | timedelta
 WORKER_DIED = "continuum.WorkerDied"
+NODE_DRAINED = "continuum.NodeDrained"  # the end of an attempt that does not count
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 
 

@@ -12,6 +12,7 @@ from continuum.wire.endpoint import parse_endpoint
 
 PROCESSES_MAX = 512  # of one kind; more on one host is a slip of the finger
 SLOTS_MAX = 100_000
+DRAIN_S_MAX = 7 * 86400.0
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -24,7 +25,8 @@ class NodeConfig:
     ``database`` None takes what `continuum.config.resolve_database` finds. ``name`` None is the host's name; two
     nodes of one name and instance cannot run in one place. ``slots``: activities that one worker runs at once.
     ``migrate`` brings an older schema forward at start, as is always done with the embedded database. ``drain_s``:
-    how long running activities may take at a graceful stop.
+    how long running activities may take at a graceful stop; what takes longer is stopped, and that attempt does not
+    count.
 
     ``cluster`` False keeps the node out of the group of nodes: what it has to do with others goes through the database.
     ``bind``: where the others reach it, ``tcp://HOST:PORT``; by default every address with a cluster key, else this
@@ -73,8 +75,10 @@ class NodeConfig:
         for address in (self.bind, self.advertise, *self.join):
             if address is not None:
                 parse_endpoint(address)
-        if self.drain_s < 0:
-            raise ConfigurationError(f"drain_s is {self.drain_s}; it must be 0 or more seconds")
+        if not 0 <= self.drain_s <= DRAIN_S_MAX:
+            raise ConfigurationError(
+                f"drain_s is {self.drain_s}; it must be 0 or more seconds, and at most {DRAIN_S_MAX:g}"
+            )
 
     @property
     def schema(self) -> str:

@@ -19,6 +19,7 @@ from typing import Self
 from continuum.config import resolve_database
 from continuum.core.naming import importable_name
 from continuum.errors import ConfigurationError, NodeError
+from continuum.model.retry import Duration, seconds_of
 from continuum.node.config import NodeConfig
 from continuum.node.launch import COMMAND, Launch, Report, encode_launch, read_report
 from continuum.node.rundir import ProcessList, ProcessRow, read_processes
@@ -37,8 +38,9 @@ class Node:
             node.wait_ready(timeout=30)
 
     It is started as a fresh process, so the program may have threads; its application is imported from this program's
-    ``sys.path``. Arguments are those of :class:`NodeConfig`; ``name`` is unique for each by default. Several nodes may
-    run in one program. Not shared between threads; a forked child of the program has no part in it.
+    ``sys.path``. Arguments are those of :class:`NodeConfig`; ``drain`` is its ``drain_s``, and may be given by that
+    name; ``name`` is unique for each by default. Several nodes may run in one program. Not shared between threads; a
+    forked child of the program has no part in it.
     """
 
     def __init__(
@@ -53,12 +55,13 @@ class Node:
         slots: int = 100,
         migrate: bool = False,
         log_level: str = "warning",
-        drain_s: float = 30.0,
+        drain: Duration = 30.0,
         cluster: bool = True,
         bind: str | None = None,
         join: Sequence[str] = (),
         advertise: str | None = None,
         cluster_key_file: str | None = None,
+        drain_s: Duration | None = None,
     ) -> None:
         self._config = NodeConfig(
             tuple(map(_importable, modules)),
@@ -70,7 +73,7 @@ class Node:
             slots=slots,
             migrate=migrate,
             log_level=log_level,
-            drain_s=drain_s,
+            drain_s=seconds_of(drain if drain_s is None else drain_s),
             cluster=cluster,
             bind=bind,
             join=tuple(join),

@@ -132,7 +132,7 @@ def run_worker(child: Child) -> int:
         registry.activity, config.slots, wake.set, child.ports.clock, leading.ready, leading.host
     )
     with _store(child) as store, closing(executor):
-        worker = Worker(child.ports, executor, store.dispatch, config.queues, config.slots)
+        worker = Worker(child.ports, executor, store.dispatch, config.queues, config.slots, config.drain_s)
         shell = child.shell(worker)
         shell.watch(wake.fileno(), wake.clear)  # the role looks for results in every tick
         return leading.run(shell, executor)

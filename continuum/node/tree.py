@@ -12,7 +12,8 @@
     └── dispatcher
 
 The order matters for the stop, which goes from right to left: first nothing new is claimed, then activities finish
-with engines there to commit their results, then the engines give their leases back.
+with engines there to commit their results, then the engines give their leases back. The dispatcher does not wait for
+activities that take long: the workers keep its claims, and store those results themselves.
 A group that restarts too often is restarted as a whole, and counts as one restart of the node.
 """
 
@@ -26,6 +27,7 @@ from continuum.supervisor.spec import ChildSpec, SupervisorSpec
 _GROUP_RESTARTS_MAX, _GROUP_SECONDS = 20, 10.0
 _NODE_RESTARTS_MAX, _NODE_SECONDS = 12, 30.0
 _QUICK_S = 5.0
+_SETTLE_S = 5.0  # for the results of what a drain has stopped
 _ENGINE_S = 20.0  # commits that are open, then all leases in one statement
 
 
@@ -39,8 +41,8 @@ def tree_of(config: NodeConfig) -> SupervisorSpec:
             ChildSpec("timer", "timer", shutdown_s=_QUICK_S),
             _group("engines", "engine", config.engines, _ENGINE_S),
             ChildSpec(LONE_ENGINE, "engine", "temporary", _ENGINE_S, on_demand=True),
-            _group("workers", "worker", config.workers, config.drain_s),
-            ChildSpec("dispatcher", "dispatcher", shutdown_s=config.drain_s),
+            _group("workers", "worker", config.workers, config.drain_s + _SETTLE_S),
+            ChildSpec("dispatcher", "dispatcher", shutdown_s=_QUICK_S),
         ),
         max_restarts=_NODE_RESTARTS_MAX,
         max_seconds=_NODE_SECONDS,

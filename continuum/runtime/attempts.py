@@ -24,7 +24,7 @@ from continuum.core.failure import decode_failure
 from continuum.core.step import Crew, Dispatch, PendingAttempt
 from continuum.errors import PayloadError
 from continuum.model.events import Failure
-from continuum.model.retry import ATTEMPTS_EXHAUSTED, WORKER_DIED, type_name
+from continuum.model.retry import ATTEMPTS_EXHAUSTED, NODE_DRAINED, WORKER_DIED, type_name
 from continuum.ports.journal import KeptResult, ResultKey, TaskOutcome
 from continuum.runtime.commits import Commits
 from continuum.runtime.live import LiveRun, execute_of
@@ -292,9 +292,12 @@ class Attempts:
         assert current is not None
         policy = current[0].policy.retry
         details = run.beats.pop((seq, attempt), b"") if run.beats else b""
-        if retryable and policy.allows_after(attempt, failure):
-            delay_s = policy.delay_s(attempt, self._ports.random.random)
-            return run.machine.retry(seq, attempt, failure, delay_s, details)
+        counted = run.machine.counted(seq, attempt)
+        if failure.type == NODE_DRAINED:
+            return run.machine.retry(seq, attempt, failure, 0.0, details, self._now_us())
+        if retryable and policy.allows_after(counted, failure):
+            delay_s = policy.delay_s(counted, self._ports.random.random)
+            return run.machine.retry(seq, attempt, failure, delay_s, details, self._now_us())
         if failure.type == WORKER_DIED:
             message = f"{failure.message}, the last of {policy.max_attempts}"
             failure = Failure(ATTEMPTS_EXHAUSTED, message, failure.traceback, WORKER_DIED)

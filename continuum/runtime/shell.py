@@ -24,7 +24,7 @@ from continuum.runtime.role import Role, log
 from continuum.wire.post import Peer, Post
 
 # The supervisor kills at the end of the grace; leaving before that is cleaner than being killed.
-_GRACE_SHARE = 0.9
+_EARLY_SHARE, _EARLY_S_MAX = 0.1, 1.0
 
 
 class Sockets(Transport, Protocol):
@@ -141,7 +141,8 @@ class Shell:
 
     def stop(self, grace_s: float) -> None:
         """Drain, and leave at the latest when the grace is nearly over."""
-        self._leave_at = min(self._leave_at, time.monotonic() + grace_s * _GRACE_SHARE)
+        early_s = min(grace_s * _EARLY_SHARE, _EARLY_S_MAX)
+        self._leave_at = min(self._leave_at, time.monotonic() + grace_s - early_s)
         self.role.drain()
 
     def _receive(self) -> bool:

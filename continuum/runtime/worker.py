@@ -8,6 +8,9 @@ An attempt at a worker::
                  │               stored with ``Dispatch.offer_outcomes``, remembered as stored
                  └── Abandon: stopped and forgotten
 
+A worker that is told to drain takes nothing more, and gives what it has ``drain_s`` to end. What has not ended then is
+stopped, and its result says so: such an attempt does not count.
+
 Each attempt is started at most once by an incarnation of a worker (A5): a second ``Execute`` of what it holds, or has
 stored, changes nothing; and one that comes after this worker has told an engine by ``Recovered`` that it does not know
 the attempt is taken from that engine only, because the late one is an echo of an owner that has lost the run.
@@ -24,6 +27,7 @@ from uuid import UUID
 
 import msgspec
 
+from continuum.core.attempt import drained
 from continuum.ports.dispatch import Dispatch
 from continuum.ports.executor import Executor
 from continuum.ports.journal import TaskOutcome
@@ -31,7 +35,7 @@ from continuum.runtime.farewell import Farewell
 from continuum.runtime.neighbours import DISPATCHER, GROUP, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.recent import Recent
-from continuum.runtime.role import Ports
+from continuum.runtime.role import Ports, log
 from continuum.runtime.window import Window
 from continuum.wire.messages import (
     Abandon,
@@ -68,6 +72,7 @@ class _Held(msgspec.Struct, eq=False):
 
     requester: Peer
     claimed: bool
+    activity: str
     details: bytes = b""
     result: Finished | None = None
     store_at: float = math.inf
@@ -77,8 +82,16 @@ class Worker:
     """A role (:class:`continuum.runtime.role.Role`). ``slots``: how many attempts ``executor`` runs at once."""
 
     def __init__(
-        self, ports: Ports, executor: Executor, dispatch: Dispatch, queues: Sequence[str], slots: int = 100
+        self,
+        ports: Ports,
+        executor: Executor,
+        dispatch: Dispatch,
+        queues: Sequence[str],
+        slots: int = 100,
+        drain_s: float = math.inf,
     ) -> None:
+        self._node, self._drain_s = ports.node, drain_s
+        self._cut_at = math.inf  # when a drain stops what still runs
         self._clock, self._post = ports.clock, ports.post
         self._executor, self._dispatch = executor, dispatch
         self._queues, self._slots = tuple(queues), slots
@@ -147,10 +160,12 @@ class Worker:
         now = self._clock.monotonic()
         self._executor.tick()
         if self._executor.worn_out:
-            self.drain()
+            self._leave()
         if self._executor.beating and now >= self._beats_at:
             self._send_heartbeats(now)
         self._collect()
+        if now >= self._cut_at and self._open:
+            self._cut(now)
         self._window.sample(now)
         if self._write_at() <= now:
             self._outage.run(self._write)
@@ -167,9 +182,16 @@ class Worker:
         moments.append(max(self._write_at(), self._outage.until))
         if self._executor.beating:
             moments.append(self._beats_at)
+        if self._open:
+            moments.append(self._cut_at)
         return min(moments)
 
     def drain(self) -> None:
+        """Leave; what has not ended in ``drain_s`` is stopped."""
+        self._cut_at = min(self._cut_at, self._clock.monotonic() + self._drain_s)
+        self._leave()
+
+    def _leave(self) -> None:
         """Ask for no more work. What arrives nevertheless is run: its record is durable, and refusing it would cost
         the attempt."""
         if not self._farewell.begun:
@@ -195,7 +217,7 @@ class Worker:
         if self._refused:
             self._refused.pop(key, None)
         claimed = sender.name == DISPATCHER
-        self._held[key] = _Held(sender, claimed)
+        self._held[key] = _Held(sender, claimed, task.activity)
         self._open += 1
         if claimed:
             self._open_claimed += 1
@@ -279,8 +301,25 @@ class Worker:
 
     def _collect(self) -> None:
         finished = self._executor.finished()
-        if not finished:
-            return
+        if finished:
+            self._end(finished)
+            self._window.completed(len(finished))
+
+    def _cut(self, now: float) -> None:
+        """Stop what the drain has given its time."""
+        self._send_heartbeats(now)  # for the next attempts: their last details
+        outcome, cut = drained(self._node, self._drain_s), []
+        for key, held in self._held.items():
+            if held.result is None:
+                self._executor.stop(key)
+                cut.append(Finished(*key, False, outcome.payload, details=held.details))
+                log.warning(
+                    "%s of run %s, attempt %d: stopped by the drain of node %s after %g s; it does not count",
+                    *(held.activity, UUID(bytes=key[0]), key[2], self._node, self._drain_s),
+                )
+        self._end(cut)
+
+    def _end(self, finished: Sequence[Finished]) -> None:
         results: dict[Peer, list[Finished]] = {}
         for result in finished:
             key = (result.run, result.seq, result.attempt)
@@ -298,7 +337,6 @@ class Worker:
                 results[held.requester] = [result]
         for requester, of_requester in results.items():
             self._post.send_all(requester, of_requester)
-        self._window.completed(len(finished))
 
     def _answer(self, owner: str) -> None:
         """Somebody doubts that this dispatcher's claims are kept: they are, while attempts of a dead one are here."""

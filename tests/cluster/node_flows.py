@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from continuum.core.attempt import activity_info
+from continuum.core.attempt import activity_info, heartbeat, last_heartbeat
 from continuum.core.definitions import activity, workflow
 from continuum.core.effects import start_child, wait_signal
 from continuum.model.retry import Retry
@@ -68,6 +68,22 @@ def hang_isolated(marker: str) -> int:
     Path(marker).write_text(str(os.getpid()))
     threading.Event().wait()
     return 0
+
+
+@activity
+def hang_once(marker: str) -> list[object]:
+    """Say so, and end only in a second attempt."""
+    attempt, before = activity_info().attempt, last_heartbeat()
+    if attempt == 1:
+        heartbeat("half")
+        Path(marker).write_text(str(os.getpid()))
+        threading.Event().wait()
+    return [attempt, before]
+
+
+@workflow
+async def hangs_once(marker: str) -> list[object]:
+    return await hang_once(marker)
 
 
 @workflow

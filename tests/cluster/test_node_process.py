@@ -21,7 +21,7 @@ from continuum.embedded import EmbeddedPostgres
 from continuum.errors import NodeError
 from continuum.node import Node
 from continuum.postgres import migrate
-from tests.cluster.node_flows import alone, chain, hangs_alone, stuck, wait_then_chain
+from tests.cluster.node_flows import alone, chain, hangs_alone, hangs_once, stuck, wait_then_chain
 from tests.cluster.nodes import (
     FLOWS,
     LIMIT_S,
@@ -131,6 +131,23 @@ def test_two_instances_in_one_program_do_not_see_each_other(
         pids = [process.pid for process in other.processes()]
     assert alive(pids) == []
     assert Counter(process.role for process in node.processes()) == ROLES
+
+
+@pytest.mark.rule("O5", "A11")
+def test_what_a_drain_cuts_short_is_done_by_the_next_node_and_does_not_count(
+    database_url: str, instance: str, client: Client, open_folder: Path
+) -> None:
+    config = config_of(database_url, instance, drain_s=0.5)
+    with foreground_node(config, open_folder) as node:
+        run = client.start(hangs_once(str(open_folder / "hanging")))
+        wait_pid(open_folder / "hanging")
+        node.process.send_signal(signal.SIGTERM)
+        assert node.end() == 0
+        assert "attempt 1: stopped by the drain of node n1 after 0.5 s; it does not count" in node.log
+    with Node(FLOWS, database=database_url, instance=instance, drain=0.5):
+        assert run.result(timeout=LIMIT_S) == [2, ("half",)]
+    (retried,) = [event for event in client.history(run.id) if event.type == "activity_retried"]
+    assert "stopped by the drain of node n1 after 0.5 s" in str(retried.data)
 
 
 def test_a_node_that_was_stopped_is_gone_and_can_be_started_again(node: Node, client: Client) -> None:

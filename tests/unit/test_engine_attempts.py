@@ -8,8 +8,10 @@ from uuid import UUID
 import pytest
 
 from continuum.core.definitions import workflow
+from continuum.core.failure import encode_failure
 from continuum.model import payload
 from continuum.model.events import Failure
+from continuum.model.retry import NODE_DRAINED
 from continuum.ports.journal import TaskOutcome
 from continuum.ports.offload import Lane
 from continuum.wire.messages import (
@@ -90,6 +92,50 @@ def test_after_the_death_of_a_worker_the_next_attempt_goes_to_another(house: Hou
     assert task.attempt == 2
     house.finish(task, 9)
     assert house.result() == 9
+
+
+@pytest.mark.rule("O5", "A5")
+def test_an_attempt_that_a_drain_has_ended_does_not_count(house: House) -> None:
+    house.start(careful)
+    for attempt in (1, 2, 3):
+        (task,) = house.executes()
+        assert task.attempt == attempt
+        house.fail(task, Failure(NODE_DRAINED, "stopped by the drain of node n after 5 s"))
+    (task,) = house.executes()
+    house.fail(task, Failure("ValueError", "no"))
+    assert house.result() == ["ValueError", 4]
+
+
+@pytest.mark.rule("O5", "A3")
+def test_the_policy_counts_past_drains_also_after_a_replay(house: House) -> None:
+    run_id = house.start(chain, 1)
+    (task,) = house.executes()
+    house.fail(task, Failure(NODE_DRAINED, "stopped by the drain of node n after 5 s"))
+    house.engine._reload(house.engine._runs[run_id.bytes])
+    house.settle()
+    for attempt, pause in ((2, 1.0), (3, 2.0)):
+        (task,) = house.executes()
+        assert task.attempt == attempt
+        house.fail(task, Failure("ValueError", "no"))
+        house.advance(pause - 0.01)
+        assert house.executes() == []
+        house.advance(0.02)
+    (task,) = house.executes()
+    house.fail(task, Failure("ValueError", "no"))
+    assert house.types()[-1] == "activity_failed"
+
+
+@pytest.mark.rule("O5", "A11")
+def test_the_details_of_an_attempt_that_a_drain_has_ended_are_kept(house: House) -> None:
+    house.start(careful)
+    for details in (b"half", b""):
+        (task,) = house.executes()
+        failure = Failure(NODE_DRAINED, "stopped by the drain of node n after 5 s")
+        done = Finished(*task.key, False, encode_failure(failure), details=details)
+        house.worker.send("engine-1", done)
+        house.settle()
+    (task,) = house.executes()
+    assert task.last_heartbeat == b"half"
 
 
 @pytest.mark.rule("A8")

@@ -6,7 +6,9 @@ import math
 
 import pytest
 
+from continuum.core.failure import decode_failure
 from continuum.model.ids import Owner
+from continuum.model.retry import NODE_DRAINED
 from continuum.runtime.farewell import LINGER_S
 from continuum.runtime.window import PREFETCH_MAX, Window
 from continuum.runtime.worker import ADOPTION_S, Worker
@@ -311,6 +313,33 @@ def test_a_worker_that_leaves_says_so_and_still_runs_what_was_on_its_way(scene: 
     assert WorkerReady(("default",), 0, 0, True) in scene.engine.take(WorkerReady)
     assert scene.executor.started == [scene.task()]
     assert not scene.worker.drained
+
+
+@pytest.mark.rule("O5", "A11")
+def test_what_a_drain_has_given_its_time_is_stopped_and_its_result_names_the_drain(scene: Scene) -> None:
+    scene.worker._drain_s = 7.0
+    scene.send(scene.engine, scene.task(1), scene.task(2))
+    scene.worker.drain()
+    scene.stage.advance(6.0)
+    scene.end(scene.task(1))
+    scene.executor.beats = {scene.task(2).key: b"half"}
+    scene.engine.take(Finished)
+    scene.stage.advance(2.0)
+    assert scene.executor.stopped == [scene.task(2).key]
+    (result,) = scene.engine.take(Finished)
+    assert isinstance(result, Finished) and not result.ok and result.details == b"half"
+    failure = decode_failure(result.payload)
+    assert failure.type == NODE_DRAINED and failure.message == "stopped by the drain of node n after 7 s"
+    scene.send(scene.engine, Settled([scene.task(1).key, scene.task(2).key]))
+    assert scene.worker.drained
+
+
+def test_a_worn_out_worker_stops_nothing(scene: Scene) -> None:
+    scene.worker._drain_s = 7.0
+    scene.send(scene.engine, scene.task())
+    scene.executor.worn_out = True
+    scene.stage.advance(60.0)
+    assert scene.executor.stopped == []
 
 
 def test_a_worn_out_worker_drains_by_itself(scene: Scene) -> None:

@@ -24,6 +24,7 @@ from continuum.model.events import (
     EventBody,
     Failure,
 )
+from continuum.model.retry import NODE_DRAINED
 
 if TYPE_CHECKING:
     from continuum.core.call import ActivityCall
@@ -38,7 +39,8 @@ Steps = Generator[Any, Any, Any]
 
 class PendingActivity(msgspec.Struct, eq=False):
     """An attempt that the code waits for. ``last_heartbeat``: the details of the attempt before, empty if it sent
-    none."""
+    none. ``uncounted``: how many attempts before it do not count. ``due_at``: it has not begun before that, by the
+    database's time; 0 if that is not known."""
 
     call: ActivityCall[Any]
     args: bytes
@@ -48,10 +50,14 @@ class PendingActivity(msgspec.Struct, eq=False):
     attempt: int = 1
     delay_s: float = 0.0
     last_heartbeat: bytes = b""
+    uncounted: int = 0
+    due_at: int = 0
 
-    def next_attempt(self, attempt: int, delay_s: float, crew: str, last_heartbeat: bytes) -> None:
-        self.attempt, self.delay_s, self.crew = attempt, delay_s, crew
-        self.last_heartbeat = last_heartbeat
+    def next_attempt(self, body: ActivityRetried) -> None:
+        self.attempt, self.delay_s, self.crew = body.attempt, body.delay_s, body.crew
+        self.last_heartbeat = body.details
+        self.uncounted += body.failure.type == NODE_DRAINED
+        self.due_at = body.at + round(body.delay_s * 1e6) if body.at else 0
 
     def dispatch(self, seq: int) -> Dispatch:
         return Dispatch(
@@ -74,7 +80,7 @@ class PendingActivity(msgspec.Struct, eq=False):
             del machine.pending[seq]
             self.future.set_exception(activity_error(body.failure, body.attempts, body.timed_out))
         elif isinstance(body, ActivityRetried):
-            self.next_attempt(body.attempt, body.delay_s, body.crew, body.details)
+            self.next_attempt(body)
         else:
             return False
         return True

@@ -38,7 +38,7 @@ class PendingCompensation(PendingActivity):
             del machine.pending[seq]
             self.future.set_result(None)
         elif isinstance(body, ActivityRetried):
-            self.next_attempt(body.attempt, body.delay_s, body.crew, body.details)
+            self.next_attempt(body)
         else:
             return False
         return True
