@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from continuum.core.call import ActivityCall, WorkflowCall
 from continuum.core.determinism import scan
+from continuum.core.determinism.sources import source_of
 from continuum.core.loop import running
 from continuum.core.naming import name_of, unreachable
 from continuum.core.options import ActivityOptions, defined_options
@@ -70,8 +71,9 @@ class Workflow(Definition[P, R_co]):
 
     @cached_property
     def version_hash(self) -> str:
-        """SHA-256 of the normalized source of the function and its helpers, in hexadecimal (D2)."""
-        return version_hash_of(self.fn)
+        """SHA-256 of the normalized source, as it was loaded, of the function and what it reaches, in hexadecimal
+        (D2)."""
+        return version_hash_of(self.fn, source_of)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R_co]:
         if scan.waiting:

@@ -14,6 +14,7 @@ from types import ModuleType
 
 from continuum.core.definitions import Activity, Definition, Registry, Workflow, registry
 from continuum.core.determinism.scan import settle_all
+from continuum.core.determinism.sources import forget_trees
 from continuum.errors import DeterminismError, NodeError
 
 _PACKAGE = str(Path(__file__).parents[1])
@@ -49,6 +50,7 @@ def load_app(modules: Sequence[str]) -> LoadedApp:
             )
     _settle()
     versions = sorted(f"{name}@{version_hash[:_HASH_DIGITS]}" for name, version_hash in registry.versions())
+    forget_trees()
     return LoadedApp(tuple(sorted(registry.workflows)), tuple(sorted(registry.activities)), tuple(versions))
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from continuum.core.determinism.pure import pure
 from continuum.core.version import version_hash_of
+from tests.unit.modules import modules_in
 
 VERSION_FILE = Path(sys.modules[version_hash_of.__module__].__file__ or "")
 Load = Callable[..., ModuleType]
@@ -35,22 +36,8 @@ async def flow(order, rate=2):
 @pytest.fixture
 def load(tmp_path: Path) -> Iterator[Load]:
     """Import a module with this source; each gets a file of its own."""
-    names: list[str] = []
-
-    def load(source: str, name: str | None = None) -> ModuleType:
-        name = name or f"version_{tmp_path.name.replace('-', '_')}_{len(names)}"
-        names.append(name)
-        file = tmp_path / f"{name}.py"
-        file.write_text(textwrap.dedent(source))
-        module = ModuleType(name)
-        module.__file__ = str(file)
-        sys.modules[name] = module
-        exec(compile(file.read_text(), str(file), "exec"), vars(module))
-        return module
-
-    yield load
-    for name in names:
-        sys.modules.pop(name, None)
+    with modules_in(tmp_path) as modules:
+        yield modules.load
 
 
 def hashed(load: Load, source: str) -> str:
@@ -310,6 +297,120 @@ class Outer:
 async def flow(x):
     return helper(x, 1), texts(x), statements(x), Outer.method(x)
 '''
+REACHING = '''
+from __future__ import annotations
+import abc, contextlib, dataclasses, enum, functools, sys, typing
+
+LIMIT: int = 3
+RATES = {"a": 0.1 + 0.2, "b": -1, None: ("x", b"y", 2j)}
+
+
+class Kind(enum.Enum):
+    A = enum.auto()
+    B = "\u00e9"
+
+    def price(self, *, of: Kind | None = None):
+        return {Kind.A: LIMIT, self: f"{self!r:>{LIMIT}}"}[self]
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    price: int = 3
+    kinds: list[Kind] = dataclasses.field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return self.price * 2
+
+    def __add__(self, other):
+        return Line(self.price + other.price)
+
+
+class Cart(typing.Generic[typing.TypeVar("T")], abc.ABC):
+    """Docs."""
+    lines: tuple[Line, ...]
+
+    @functools.cached_property
+    def total(self):
+        return sum(line.total for line in self.lines)
+
+
+class Refused(Exception):
+    """No."""
+
+
+@functools.singledispatch
+def show(x):
+    return "any"
+
+
+@show.register
+def _(x: int):
+    return "int"
+
+
+@show.register(Line)
+def _(x):
+    return "line"
+
+
+TABLE = {}
+
+
+def entry(name):
+    def enter(fn):
+        TABLE[name] = fn
+        return fn
+    return enter
+
+
+@entry("one")
+def one(x):
+    return x + 1
+
+
+@entry("two")
+def two(x):
+    return x + 2
+
+
+class Scope:
+    def __enter__(self):
+        return two
+
+    def __exit__(self, *rest):
+        pass
+
+
+def times(factor):
+    def run(x):
+        return factor * x
+    return run
+
+
+double = functools.partial(times(2), **{})
+KINDS = frozenset({Line, Scope, Kind})
+STEPS = [[("a", one)], {"b": lambda x: [y for y in x]}]
+
+
+async def classes(x):
+    with Scope() as scope:
+        return Line() + Line(1), Kind.A.price(), scope
+
+
+async def tables(x):
+    return TABLE[x], STEPS, KINDS, double(x), show(x), getattr(sys.modules[__name__], "o" + x)
+
+
+async def types(cart: Cart | None, kind: "Kind"):
+    if kind is None:
+        raise Refused(cart)
+    return cart.total
+
+
+async def constants(x=LIMIT):
+    return RATES[x]
+'''
 PROGRAM = """
 import importlib.util, json, sys
 def load(name, file):
@@ -319,8 +420,7 @@ def load(name, file):
     return module
 version = load("version", sys.argv[1])
 corpus = load("corpus", sys.argv[2])
-names = ["helper", "texts", "statements", "flow"]
-print(json.dumps([version.version_hash_of(getattr(corpus, name)) for name in names]))
+print(json.dumps([version.version_hash_of(getattr(corpus, name)) for name in sys.argv[3:]]))
 """
 
 
@@ -342,8 +442,9 @@ def version_of(python: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def hashes(python: str, corpus: Path) -> list[str]:
-    command = [python, "-I", "-c", PROGRAM, str(VERSION_FILE), str(corpus)]
+def hashes(python: str, corpus: Path, *names: str) -> list[str]:
+    names = names or ("helper", "texts", "statements", "flow")
+    command = [python, "-I", "-c", PROGRAM, str(VERSION_FILE), str(corpus), *names]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     found: list[str] = json.loads(done.stdout)
@@ -367,7 +468,12 @@ def test_every_supported_python_computes_the_same_version(tmp_path: Path) -> Non
         )
     corpus = tmp_path / "corpus.py"
     corpus.write_text(CORPUS)
-    answers = {version: hashes(python, corpus) for version, python in pythons.items()}
+    reaching = tmp_path / "reaching.py"
+    reaching.write_text(REACHING)
+    answers = {
+        version: hashes(python, corpus) + hashes(python, reaching, *REACHES)
+        for version, python in pythons.items()
+    }
     assert len({tuple(answer) for answer in answers.values()}) == 1, answers
 
 
@@ -377,6 +483,12 @@ GOLDEN = [
     "fa1aafcfbd542605f15e2e55d1cad52a94b89312ca1286ac5f94ed82f179f374",
     "f9538c5a757ef9037c40ceb8e2332186f7d5e50cbe255bd2bb6210da723a5ab8",
 ]
+REACHES = {
+    "classes": "e2913532e080eba63f5bcf0808f6f7b7ca92ce7a2b57d682a380b5692dcd478e",
+    "tables": "1c0a9d5e6fe48d42016ec702826302c5c39577a5a86ce45b40fdd27ba5261e3e",
+    "types": "5c5f50ad1716c47bfd38520efa34fe6e7e457d52de2407d0f5f175c5337b9b1d",
+    "constants": "ed1cce267c3f52dd239d66253dca7c64c1584b224ad013fbbba4c022c627d36f",
+}
 
 
 @pytest.mark.rule("D2")
@@ -385,3 +497,10 @@ def test_the_corpus_has_the_version_that_it_always_had(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.py"
     corpus.write_text(CORPUS)
     assert hashes(sys.executable, corpus) == GOLDEN
+
+
+@pytest.mark.rule("D2")
+def test_what_reaches_further_has_the_version_that_it_always_had(tmp_path: Path) -> None:
+    corpus = tmp_path / "reaching.py"
+    corpus.write_text(REACHING)
+    assert dict(zip(REACHES, hashes(sys.executable, corpus, *REACHES), strict=True)) == REACHES

@@ -20,7 +20,7 @@ from continuum.core.determinism.checker import Checker
 from continuum.core.determinism.evaluation import Evaluator
 from continuum.core.determinism.notes import Notes
 from continuum.core.determinism.scopes import Scope, Surroundings, Thunk
-from continuum.core.determinism.sources import FunctionNode, forget_sources, node_of
+from continuum.core.determinism.sources import FunctionNode, keep_source, node_of
 from continuum.core.determinism.values import Given, Instance, Known, Values
 from continuum.errors import DeterminismError, Finding
 
@@ -49,6 +49,7 @@ def define(fn: Callable[..., Any], name: str) -> None:
         DeterminismError: with all findings of the function and its helpers.
     """
     waiting.pop(name, None)
+    keep_source(fn)
     if isinstance(fn, FunctionType):
         findings, unresolved = scan(fn, name)
         settings.tell(findings)
@@ -71,7 +72,7 @@ def settle(name: str) -> None:
 
 
 def settle_all() -> None:
-    """Scan again all that waits, and give up what the scans kept in memory.
+    """Scan again all that waits.
 
     Raises:
         DeterminismError: with the findings of all of them.
@@ -82,7 +83,6 @@ def settle_all() -> None:
             settle(name)
         except DeterminismError as error:
             errors += error.findings
-    forget_sources()
     if errors:
         raise DeterminismError(errors)
 
