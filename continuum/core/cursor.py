@@ -28,12 +28,14 @@ from continuum.model.events import (
     EventBody,
     EventRow,
     Patched,
+    SideEffect,
     completed_of,
     to_rows,
 )
 
 _PATCHED = KIND_OF[Patched]
 _PATCH = bytes([_PATCHED])
+_EFFECT = bytes([KIND_OF[SideEffect]])
 _PAIRS = re.compile(b"(?:%s)++" % re.escape(PAIR), re.DOTALL)
 _NOTHING = recorded_of(())
 NOT_GIVEN: object = object()
@@ -124,6 +126,11 @@ class Cursor:
         if self._has_patches:
             self._pass_patches()
         return self.seq < self._end
+
+    @property
+    def at_an_effect(self) -> bool:
+        """True if the next recorded event is a side effect."""
+        return self._recorded.kinds.startswith(_EFFECT, self.seq)
 
     def meets(self, activity: str, begins: tuple[bytes, bytes]) -> bool:
         """Say whether the next two events are this activity and, it seems, its result. ``begins``: how the body of

@@ -9,13 +9,19 @@ from continuum.core.commands.continuation import Leaving
 from continuum.core.failure import cancellation, encode_failure, failure_of
 from continuum.model import payload
 from continuum.model.events import CancelRequested
+from continuum.model.restore import SignatureRestorer
 from continuum.model.run import RunState
 
 End = tuple[RunState, bytes | None, bytes | None]
 
 
-def ending_of(task: asyncio.Task[Any], leaving: Leaving | None, asked: CancelRequested | None) -> End:
-    """Return (state, payload of the result, encoded failure) of a run that has ended.
+def ending_of(
+    task: asyncio.Task[Any],
+    leaving: Leaving | None,
+    asked: CancelRequested | None,
+    signature: SignatureRestorer,
+) -> End:
+    """Return (state, payload of the result, encoded failure) of a run that has ended. ``signature``: the workflow's.
 
     It is cancelled if it was ``asked`` to be and let the ``CancelledError`` pass; one of its own making is a failure
     like any other (C5). A result that cannot be a payload fails the run: nobody could read it.
@@ -28,7 +34,10 @@ def ending_of(task: asyncio.Task[Any], leaving: Leaving | None, asked: CancelReq
     if error is not None:
         return _failed(error)
     try:
-        return "completed", payload.encode(task.result(), path="result"), None
+        result = payload.encode(task.result(), path="result")
+        if signature.plain_result is None:
+            result = signature.completed_result(result)
+        return "completed", result, None
     except Exception as unencodable:  # noqa: BLE001 - the value is the user's, and so is what encoding it runs
         return _failed(unencodable)
 

@@ -20,10 +20,12 @@ from continuum.core.call import ActivityCall
 from continuum.core.commands.activity import PendingActivity
 from continuum.core.commands.child import Children, PendingChild
 from continuum.core.commands.continuation import Leaving
+from continuum.core.commands.effect import completed_arguments
 from continuum.core.commands.timer import PendingTimer
-from continuum.core.commands.wait import PendingWait
+from continuum.core.commands.wait import PendingWait, kept
 from continuum.core.cursor import Cursor
 from continuum.core.definitions import Workflow
+from continuum.core.drift import Drift
 from continuum.core.ending import ending_of
 from continuum.core.failure import decode_failure
 from continuum.core.inbox import Inbox
@@ -207,7 +209,7 @@ class Machine:
             return Step(
                 base_seq, events, "suspended" if self.parked else "running", None, None, out or Outputs()
             )
-        state, result, error = ending_of(self._task, self.leaving, self.cancellation)
+        state, result, error = ending_of(self._task, self.leaving, self.cancellation, self.workflow.signature)
         if state != "continued":
             self._end_children()
         out, self._out = self._out, None
@@ -225,6 +227,9 @@ class Machine:
             return False
         self.cursor.see(at)
         self.out.signals_consumed = more(self.out.signals_consumed, signal_id)
+        entry = self.pending.get(seq)
+        if type(entry) is PendingWait:
+            value = kept(entry.restore, value)
         return self._arrive(SignalReceived(name, signal_id, value, self.cursor.at, seq))
 
     def complete(self, seq: int, attempt: int, value: bytes, at: int) -> bool:
@@ -281,11 +286,14 @@ class Machine:
             return False
         self.children.ended.add(child_id)
         self.out.children_consumed = more(self.out.children_consumed, child_id)
-        if type(self.pending.get(command)) is not PendingChild:
+        child = self.pending.get(command)
+        if type(child) is not PendingChild:
             return False
         self.cursor.see(at)
         match state:
             case "completed":
+                if child.signature is not None:
+                    payload = child.signature.completed_result(payload)
                 return self._arrive(ChildCompleted(command, payload, self.cursor.at))
             case "failed":
                 return self._arrive(ChildFailed(command, decode_failure(payload), self.cursor.at))
@@ -321,9 +329,10 @@ class Machine:
     def _launch(self) -> None:
         """Begin the code, in its loop: restoring its arguments may run code of the user's."""
         try:
-            args, kwargs = payload.decode_arguments(self._args)
-        except PayloadError as error:
-            self.cursor.drift = JournalError("read run", f"its arguments cannot be read: {error}")
+            args, kwargs = payload.decode_arguments(completed_arguments(self, self._args))
+        except (PayloadError, Drift) as error:
+            if self.cursor.drift is None:
+                self.cursor.drift = JournalError("read run", f"its arguments cannot be read: {error}")
             self._task = asyncio.Task(_failing(error), loop=self.loop)
             return
         try:

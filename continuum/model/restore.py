@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from continuum.model.completion import completed, may_draw
 from continuum.model.hints import function_hints, signature
 from continuum.model.mismatch import Mismatch
 from continuum.model.path import at_index, at_key
@@ -18,7 +19,7 @@ from continuum.model.plain import SCALAR_TYPES
 from continuum.model.record import Restore
 from continuum.model.shape import compile_annotation, identity
 
-__all__ = ["SignatureRestorer", "identity", "restorer", "signature_restorers"]
+__all__ = ["DrawingRestorer", "SignatureRestorer", "identity", "restorer", "signature_restorers"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -33,6 +34,8 @@ def restorer(annotation: object, *, path: str = "value") -> Restore:
     restore = compile_annotation(annotation)
     if restore is identity:
         return identity
+    if may_draw(annotation):
+        return DrawingRestorer(restore, path)
 
     def restore_at_path(value: object) -> object:
         try:
@@ -41,6 +44,25 @@ def restorer(annotation: object, *, path: str = "value") -> Restore:
             raise fault.as_error(path) from fault.__cause__
 
     return restore_at_path
+
+
+class DrawingRestorer:
+    """A restorer of a type whose missing fields could be another's the next time."""
+
+    __slots__ = ("_path", "_restore")
+
+    def __init__(self, restore: Restore, path: str) -> None:
+        self._restore, self._path = restore, path
+
+    def __call__(self, value: object) -> object:
+        try:
+            return self._restore(value)
+        except Mismatch as fault:
+            raise fault.as_error(self._path) from fault.__cause__
+
+    def completed(self, value: bytes) -> bytes:
+        """Return the payload that is to be kept for ``value``."""
+        return completed(self._restore, value)
 
 
 def signature_restorers(fn: Callable[..., Any]) -> SignatureRestorer:
@@ -127,6 +149,20 @@ class SignatureRestorer:
         except Mismatch as fault:
             raise fault.as_error("result") from fault.__cause__
 
+    def completed_result(self, value: bytes) -> bytes:
+        """Return the payload that is to be kept for one that came as a result."""
+        restorers = self._restorers or self._resolve()
+        return completed(restorers.result, value) if restorers.result_draws else value
+
+    def completed_arguments(self, args: bytes) -> bytes:
+        """Return the payload that is to be kept for one that came as arguments, ``[positional, named]``."""
+        restorers = self._restorers or self._resolve()
+        return completed(self._restore_both, args) if restorers.arguments_draw else args
+
+    def _restore_both(self, decoded: Any) -> object:
+        args, kwargs = self.restore_arguments(*decoded)
+        return [list(args), kwargs]
+
     def _resolve(self) -> _Restorers:
         hints = function_hints(self._fn)
         self._restorers = restorers = _Restorers(self._signature, hints)
@@ -158,6 +194,8 @@ class _Restorers:
             elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
                 self.surplus_named = of[parameter.name]
         self.result = compile_annotation(hints.get("return", Any))
+        self.result_draws = may_draw(hints.get("return", Any))
+        self.arguments_draw = any(may_draw(hints.get(p.name, Any)) for p in parameters)
         self.plain = _plain_prefixes([hints.get(name, Any) for name in positional])
 
     def at(self, index: int) -> Restore:

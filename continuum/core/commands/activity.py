@@ -66,6 +66,9 @@ class PendingActivity(msgspec.Struct, eq=False):
 
     def completed(self, machine: Machine, seq: int, value: bytes, at: int) -> None:
         """A value has come: record it, and let the code see it."""
+        signature = self.call.target.signature
+        if signature.plain_result is None:
+            value = signature.completed_result(value)
         machine.cursor.append(ActivityCompleted(seq, value, at))
         self._give(machine, seq, value)
 

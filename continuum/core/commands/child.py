@@ -18,7 +18,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-from continuum.core.pending import Restore, command_future, settle
+from continuum.core.pending import command_future, settle
 from continuum.core.site import place_text
 from continuum.core.step import more
 from continuum.errors import ChildError, ConfigurationError, RunExistsError
@@ -32,7 +32,7 @@ from continuum.model.events import (
     Failure,
 )
 from continuum.model.ids import child_run_id
-from continuum.model.restore import identity
+from continuum.model.restore import SignatureRestorer, identity
 from continuum.model.run import RunSeed
 
 if TYPE_CHECKING:
@@ -56,17 +56,23 @@ class Children:
 class PendingChild:
     """A child whose end has not come. ``attached``: it belongs to the await, and ``end`` is what is awaited."""
 
-    __slots__ = ("attached", "end", "restore", "run_id", "workflow")
+    __slots__ = ("attached", "end", "run_id", "signature", "workflow")
 
     def __init__(
-        self, run_id: UUID, workflow: str, restore: Restore, end: Future[Any], attached: bool
+        self,
+        run_id: UUID,
+        workflow: str,
+        signature: SignatureRestorer | None,
+        end: Future[Any],
+        attached: bool,
     ) -> None:
-        self.run_id, self.workflow, self.restore = run_id, workflow, restore
+        self.run_id, self.workflow, self.signature = run_id, workflow, signature
         self.end, self.attached = end, attached
 
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
         if isinstance(body, ChildCompleted):
-            settle(machine, self.end, self.restore, body.value, "result")
+            restore = identity if self.signature is None else self.signature.restore_result
+            settle(machine, self.end, restore, body.value, "result")
         elif isinstance(body, ChildFailed):
             self.end.set_exception(self._error("failed", f": {_text(body.failure)}"))
         elif isinstance(body, ChildCancelled):
@@ -173,8 +179,8 @@ def _start(machine: Machine, call: WorkflowCall[Any], name: str | None, attached
         children.names.add(name)
     seq = cursor.seq
     end = command_future(machine, seq) if attached else machine.loop.create_future()
-    restore = identity if call.target is None else call.target.signature.restore_result
-    child = machine.pending[seq] = PendingChild(run_id, call.name, restore, end, attached)
+    signature = None if call.target is None else call.target.signature
+    child = machine.pending[seq] = PendingChild(run_id, call.name, signature, end, attached)
     return child
 
 

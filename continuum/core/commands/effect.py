@@ -18,6 +18,9 @@ from continuum.model.retry import type_name
 if TYPE_CHECKING:
     from continuum.core.machine import Machine
 
+ARGUMENTS = "the arguments, completed#"
+"""What stands for the function of a side effect that is the run's arguments; no name of a function has blanks."""
+
 
 def side_effect(machine: Machine, fn: Callable[[], object]) -> object:
     """Run ``fn`` once and journal what it gave; a replay gives the journaled value."""
@@ -40,6 +43,24 @@ def side_effect(machine: Machine, fn: Callable[[], object]) -> object:
     except PayloadError as error:
         cursor.damaged(error)
         raise Drift from error
+
+
+def completed_arguments(machine: Machine, args: bytes) -> bytes:
+    """Return the payload of the run's arguments as its code sees them: if a default factory had to complete them, the
+    whole is the run's first event, so that every replay sees the same."""
+    cursor, signature = machine.cursor, machine.workflow.signature
+    if cursor.replaying:
+        recorded = cursor.expected() if cursor.at_an_effect else None
+        if type(recorded) is SideEffect and recorded.function == ARGUMENTS:
+            cursor.accept()
+            return recorded.value
+    if cursor.replaying or cursor.bounded:
+        return args
+    with outside():
+        whole = signature.completed_arguments(args)
+    if whole != args:
+        cursor.issue(SideEffect(whole, "", None, ARGUMENTS, ""))
+    return whole
 
 
 def patched(machine: Machine, id: str) -> bool:

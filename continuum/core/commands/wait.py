@@ -5,10 +5,12 @@ from __future__ import annotations
 from asyncio import Future
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from continuum.core.loop import outside
 from continuum.core.pending import CommandFuture, Restore, command_future, settle
 from continuum.core.site import site_text, user_site
 from continuum.core.step import TimerSet, more
 from continuum.model.events import EventBody, SignalAwaited, SignalReceived, TimerFired
+from continuum.model.restore import DrawingRestorer
 
 if TYPE_CHECKING:
     from continuum.core.machine import Machine
@@ -54,7 +56,7 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
     if recorded is None:
         early = machine.inbox.take(name)
         if early is not None:
-            signal_id, value = early
+            signal_id, value = early[0], kept(restore, early[1])
             cursor.issue(SignalReceived(name, signal_id, value, cursor.at, 0, site, cursor.drawn))
             machine.out.signals_consumed = more(machine.out.signals_consumed, signal_id)
             return settle(machine, machine.loop.create_future(), restore, value, name)
@@ -75,6 +77,14 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
     machine.pending[seq] = PendingWait(name, restore, future, timeout_s is not None)
     machine.inbox.add_wait(name, seq)
     return future
+
+
+def kept(restore: Restore, value: bytes) -> bytes:
+    """Return what the journal keeps of the payload of a signal that is restored so."""
+    if type(restore) is not DrawingRestorer:
+        return value
+    with outside():
+        return restore.completed(value)
 
 
 def _came_early(recorded: EventBody, name: str) -> TypeGuard[SignalReceived]:
