@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine
 from functools import cached_property
+from types import FunctionType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from continuum.core.call import ActivityCall, WorkflowCall
+from continuum.core.decorated import Kind, decorated_function
 from continuum.core.determinism import scan
 from continuum.core.determinism.sources import source_of
 from continuum.core.loop import running
@@ -48,8 +50,8 @@ class Definition(Generic[P, R_co]):
 
 class Workflow(Definition[P, R_co]):
     """What ``@workflow`` returns. Calling it makes a ``WorkflowCall``; ``.fn`` is the raw function.
-    ``older``: it finishes the runs that are pinned to it, and starts none. ``unreachable``: why no node can
-    import it."""
+    ``older``: it finishes the runs that are pinned to it; who starts one by its name gets another.
+    ``unreachable``: why no node can import it."""
 
     kind = "workflow"
 
@@ -74,6 +76,11 @@ class Workflow(Definition[P, R_co]):
         """SHA-256 of the normalized source, as it was loaded, of the function and what it reaches, in hexadecimal
         (D2)."""
         return version_hash_of(self.fn, source_of)
+
+    @property
+    def newest(self) -> Workflow[..., Any]:
+        """The version of this workflow that a successor gets in this process (N3)."""
+        return registry.workflows.get(self.name, self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> WorkflowCall[R_co]:
         if scan.waiting:
@@ -190,6 +197,13 @@ def _add(names: dict[str, Any], definition: Definition[..., Any]) -> None:
     names[definition.name] = definition
 
 
+def _function_of(given: object, kind: Kind, name: str | None) -> FunctionType:
+    if isinstance(given, Definition):
+        what = "an activity" if given.kind == "activity" else "a workflow"
+        raise TypeError(f"@{kind} takes a function, and {given.name} is {what} already; decorate it once")
+    return decorated_function(given, kind, name)
+
+
 def _place(fn: Callable[..., Any]) -> str:
     return f"{fn.__code__.co_filename}:{fn.__qualname__}"
 
@@ -244,9 +258,7 @@ def workflow(
         raise ValueError(f"snapshot_every is a number of events from 1, not {snapshot_every!r}")
 
     def define(function: Callable[..., Any]) -> Workflow[..., Any]:
-        if not inspect.iscoroutinefunction(function):
-            what = getattr(function, "__qualname__", repr(function))
-            raise TypeError(f"@workflow takes an async def, and {what} is none; write `async def`")
+        function = _function_of(function, "workflow", name)
         own = name or name_of(function)
         older = logical is not None and own != logical
         definition: Workflow[..., Any] = Workflow(
@@ -277,8 +289,7 @@ class _Define:
     def __call__(self, fn: Callable[P, R], /) -> Activity[P, R]: ...
 
     def __call__(self, fn: Any, /) -> Any:
-        if not inspect.isfunction(fn):
-            raise TypeError(f"@activity takes a def or an async def, and {fn!r} is neither")
+        fn = _function_of(fn, "activity", self._name)
         definition: Activity[..., Any] = Activity(fn, self._name or name_of(fn), self._options)
         registry.add_activity(definition)
         return definition

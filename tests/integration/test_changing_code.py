@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from continuum import Client, workflow
 from continuum.postgres import migrate
 from tests.integration.commands import CHECKOUT, Commands, Outcome
 from tests.integration.servers import wait_until
@@ -112,6 +113,41 @@ def test_a_careless_change_is_found_by_the_check_and_harms_no_run(shop: Shop) ->
     shop.deploy(FIRST)
     with shop.node("shop", "--workers", "1"):
         assert shop("run", "result", "a", "--timeout", "30").document == "shipped a in carton"
+
+
+@pytest.fixture
+def idle_shop(tmp_path: Path, database_url: str, fresh_schema: str) -> Shop:
+    """No node and no run."""
+    migrate(database_url, fresh_schema)
+    shop = Shop(tmp_path, database_url, fresh_schema.removeprefix("continuum_"))
+    shop.deploy(FIRST)
+    return shop
+
+
+@pytest.mark.rule("D3", "D4")
+def test_runs_that_the_code_is_missing_for_are_counted_and_fail_a_strict_check(idle_shop: Shop) -> None:
+    shop = idle_shop
+    shop.lines("run", "start", "shop.order", "--args", '["a"]')
+    fine = shop("check", "shop", "--strict")
+    assert (fine.code, "would wait" in fine.out) == (0, False), fine
+
+    @workflow(name="changing.pinned")
+    async def pinned() -> None: ...
+
+    with Client(database=shop.database, instance=str(shop.instance)) as client:
+        client.start(pinned())
+    shop.lines("run", "start", "shop.gone", "--args", "[]", "--allow-unknown")
+    shop.deploy(FIRST + '\n\n@workflow(name="changing.pinned")\nasync def another() -> int:\n    return 1\n')
+    plain = shop("check", "shop")
+    strict = shop("check", "shop", "--strict")
+    assert (plain.code, strict.code) == (0, 1)
+    assert plain.out == strict.out
+    (told,) = [line for line in plain.out.splitlines() if "would wait" in line]
+    assert told.startswith("2 live runs would wait, because APP has no code for them: ")
+    assert f"changing.pinned ({pinned.version_hash[:12]}), shop.gone (no version yet)" in told
+    document = shop("check", "shop", "--json").document
+    assert (document["runs"], document["without_code"]) == (3, 2)
+    assert shop("check", "shop", "--json", "--strict").code == 1
 
 
 @pytest.mark.rule("D6", "O1")

@@ -16,6 +16,7 @@ from continuum.errors import ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import RunContinuedAsNew, from_row
 from continuum.model.ids import successor_run_id
+from continuum.testing import run_sync
 from tests.unit.machine_driver import RUN, Driver
 
 after: list[str] = []
@@ -165,6 +166,65 @@ def test_the_successor_of_a_run_of_an_older_version_is_not_pinned_to_that() -> N
     assert continuing(newest(2)) == ("chain.looped", newest.version_hash)
     by_name = continuing(call("chain.looped", 2))
     assert by_name == ("chain.looped", None), "whoever loads it takes the newest"
+
+
+@pytest.mark.rule("N3")
+def test_the_successor_has_the_newest_version_also_if_the_code_names_an_older_one() -> None:
+    @workflow(name="chain.older.1", logical="chain.named")
+    async def oldest(count: int) -> int:
+        continue_as_new(oldest(count + 1))
+
+    @workflow(name="chain.older.2", logical="chain.named")
+    async def older(count: int) -> int:
+        continue_as_new(oldest(count + 2))
+
+    @workflow(name="chain.named")
+    async def newest(count: int) -> int:
+        await sleep(2)
+        return count
+
+    assert len({oldest.version_hash, older.version_hash, newest.version_hash}) == 3
+    for code in (oldest, older):
+        seed = Driver(code, 1).steps[-1].out.successor
+        assert seed is not None
+        assert (seed.workflow, seed.version_hash) == ("chain.named", newest.version_hash)
+    assert run_sync(oldest(1)) == 2, "in memory too"
+
+
+@pytest.mark.rule("N3")
+def test_of_older_versions_alone_the_successor_has_the_one_that_was_defined_last() -> None:
+    @workflow(name="chain.only.1", logical="chain.only")
+    async def first(count: int) -> int:
+        continue_as_new(first(count + 1))
+
+    @workflow(name="chain.only.2", logical="chain.only")
+    async def last(count: int) -> int:
+        await sleep(2)
+        return count
+
+    seed = Driver(first, 1).steps[-1].out.successor
+    assert seed is not None
+    assert seed.version_hash == last.version_hash
+
+
+@pytest.mark.rule("D3")
+def test_a_child_has_the_version_that_the_code_names() -> None:
+    @workflow(name="chain.child.1", logical="chain.child")
+    async def older(count: int) -> int:
+        return count
+
+    @workflow(name="chain.child")
+    async def newest(count: int) -> int:
+        return -count
+
+    @workflow(name="chain.parent")
+    async def parent() -> None:
+        await start_child(older(1))
+        await start_child(newest(1))
+        await start_child(call("chain.child", 1))
+
+    seeds = [seed for step in Driver(parent).steps for seed in step.out.children_started]
+    assert seeds[0].version_hash == older.version_hash
 
 
 @workflow(name="chain.swallow")

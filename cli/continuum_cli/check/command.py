@@ -17,6 +17,7 @@ from continuum.runtime.app import load_app
 from continuum.runtime.check import CheckedRun, Choice, check_runs
 from continuum_cli.check.drift import print_drift
 from continuum_cli.database import reached
+from continuum_cli.failing import one_line
 from continuum_cli.options import database_options, json_option
 from continuum_cli.output import cell, print_json, show, table
 
@@ -37,6 +38,11 @@ class Group:
     verdicts: Counter[str] = field(default_factory=Counter)
     wrong: list[CheckedRun] = field(default_factory=list)
 
+    @property
+    def waits(self) -> bool:
+        """Whether these runs would wait for another node: APP has no code that goes on with them."""
+        return self.choice in ("none", "other")
+
 
 Groups = dict[tuple[str, str | None], Group]
 
@@ -45,11 +51,16 @@ Groups = dict[tuple[str, str | None], Group]
 @click.argument("app", nargs=-1, required=True)
 @database_options
 @json_option
-def check(app: tuple[str, ...], database: str | None, instance: str, as_json: bool) -> int:
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Exit code 1 also for a live run that APP has no code for.",
+)
+def check(app: tuple[str, ...], database: str | None, instance: str, as_json: bool, strict: bool) -> int:
     """Replay every live run of the database against the code of APP..., importable modules.
 
     Nothing is written, no run is touched. A run is replayed with its own version if APP has it, else with the newest.
-    Exit code 1 if the history of any run is not what this code does.
+    Exit code 1 if the history of any run is not what this code does, and with --strict if APP has no code for one.
     """
     load_app(app)
     with reached(database, instance) as place:
@@ -60,7 +71,8 @@ def check(app: tuple[str, ...], database: str | None, instance: str, as_json: bo
         print_json(_jsonable(groups))
     else:
         _print(groups)
-    return 1 if any(group.wrong for group in groups.values()) else 0
+    failed = any(group.wrong or (strict and group.waits) for group in groups.values())
+    return 1 if failed else 0
 
 
 def grouped(runs: Iterable[CheckedRun]) -> Groups:
@@ -77,6 +89,7 @@ def grouped(runs: Iterable[CheckedRun]) -> Groups:
 def _jsonable(groups: Groups) -> dict[str, Any]:
     return {
         "runs": sum(group.verdicts.total() for group in groups.values()),
+        "without_code": sum(group.verdicts.total() for group in groups.values() if group.waits),
         "versions": [
             {
                 "workflow": workflow,
@@ -125,6 +138,22 @@ def _print(groups: Groups) -> None:
     hidden = sum(max(0, len(group.wrong) - _SHOWN_MAX) for group in groups.values())
     if hidden:
         print(f"\nand {hidden} more; --json has them all")
+    _print_waiting(groups)
+
+
+def _print_waiting(groups: Groups) -> None:
+    """The runs that nothing is wrong with, but that would not go on."""
+    waiting = {names: group for names, group in groups.items() if group.waits}
+    count = sum(group.verdicts.total() for group in waiting.values())
+    if count:
+        versions = ", ".join(
+            f"{workflow} ({(version or 'no version yet')[:12]})" for workflow, version in waiting
+        )
+        print(
+            f"\n{count} live run{'s' if count > 1 else ''} would wait, because APP has no code for "
+            f"{'them' if count > 1 else 'it'}: {one_line(versions)}; keep nodes with that code, or take the old "
+            "function into APP beside the new one (logical=)"
+        )
 
 
 def _examples(groups: Groups) -> Iterator[CheckedRun]:

@@ -54,7 +54,8 @@ class Leaving:
 
 
 def leave(machine: Machine, call: WorkflowCall[Any]) -> NoReturn:
-    """The code continues as new: unwind it."""
+    """The code continues as new: unwind it. The successor gets the version that is loaded now, whichever of them the
+    code names (N3)."""
     cursor, site = machine.cursor, place_text(call.place)
     args = payload.encode([list(call.args), dict(call.kwargs)], path=call.name)
     successor = successor_run_id(machine.identity.run_id)
@@ -69,7 +70,7 @@ def leave(machine: Machine, call: WorkflowCall[Any]) -> NoReturn:
         id=successor,
         workflow=call.name,
         args=args,
-        version_hash=None if call.target is None else call.target.version_hash,  # of the code loaded now (N3)
+        version_hash=None if call.target is None else call.target.newest.version_hash,
         namespace=run.namespace,
         parent_run_id=run.parent_run_id,
         depth=run.depth,
