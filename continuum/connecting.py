@@ -48,6 +48,11 @@ _SOLVED_BY: tuple[tuple[str, str, str], ...] = (
         "the disk of {at} is full; what is committed is safe. Free some space and try again",
     ),
     (
+        "",
+        r"statement pooling mode",
+        "{at} is a pooler that deals out sessions by the statement; set its pool_mode to transaction or session",
+    ),
+    (
         "57P03",
         r"the database system is (starting up|shutting down|in recovery mode|not (yet )?accepting)",
         "{at} is starting or stopping; try again in a moment",

@@ -66,6 +66,11 @@ class EndListener:
         self._rung = (self._bell.fileno(), select.POLLIN)
         self._told: dict[int, bytes] = {}  # by the last `wait`
 
+    @property
+    def deaf(self) -> bool:
+        """Whether nothing will ever be heard: a connection pooler stands between."""
+        return self._listener.deaf
+
     def wait(self, timeout_s: float | None) -> Collection[int]:
         """Return the numbers of the ids of runs that ended, as soon as there is one, or nothing after the time.
 
@@ -185,14 +190,18 @@ class Link:
                 raise ContinuumError("the client was closed while the database was away; nothing is known")
             pause_s = min(2 * pause_s, PAUSE_S_MAX)
 
-    def listen(self) -> EndListener:
-        """Return an open LISTEN on the ends of runs.
+    def listen(self) -> EndListener | None:
+        """Return an open LISTEN on the ends of runs; None where no notification arrives.
 
         Raises:
             JournalError: the database cannot be reached.
         """
         self._revive()
-        return EndListener(self.open(), self.schema)
+        listener = EndListener(self.open(), self.schema)
+        if not listener.deaf:
+            return listener
+        listener.close()
+        return None
 
     def close(self) -> None:
         """Close what is not lent; what is follows when it comes back."""

@@ -11,7 +11,8 @@ A run that this client starts while LISTEN is active cannot have ended unheard: 
 
 One thread at a time has the turn to listen. A caller of `end_of` takes it if it is free, and so hears of its own run
 without a change of threads, which takes longer than the look; it answers those who wait beside it, too. Else the
-keeper has it, a thread of ours, as long as anybody waits. The keeper also opens the connection, looks once a second,
+keeper has it, a thread of ours, as long as anybody waits. Where no notice arrives, because of a connection pooler, the
+keeper looks ten times a second, while somebody waits. The keeper also opens the connection, looks once a second,
 and reads what came while nobody listened, before it piles up in the server.
 """
 
@@ -30,6 +31,7 @@ from continuum.errors import ContinuumError
 from continuum.ports.catalog import Ending
 
 SCAN_INTERVAL_S = 1.0
+DEAF_SCAN_S = 0.1  # where no notice arrives
 LISTEN_WAIT_S_MAX = 2.0
 CLOSE_WAIT_S_MAX = 2.0
 LOOK_IDS_MAX = 5_000
@@ -63,7 +65,7 @@ class Notices(Protocol):
 class Waiters:
     """All waits of one client. Thread-safe. The keeper starts with the first wait and ends with `close`."""
 
-    def __init__(self, look: Look, listen: Callable[[], Notices]) -> None:
+    def __init__(self, look: Look, listen: Callable[[], Notices | None]) -> None:
         self._look = look
         self._listen = listen
         self._lock = RLock()
@@ -171,6 +173,8 @@ class Waiters:
         with self._lock:
             if wait.answer is None:
                 wait.future = Future()
+                if self._notices is None:
+                    self._changed.notify_all()  # the keeper may be one that only looks
         if wait.future is not None:
             wait.future.result(rest_of(until))
 
@@ -217,11 +221,22 @@ class Waiters:
                 self._set_tried(None)
             else:
                 self._set_tried(notices)
+                if notices is None:
+                    self._look_often()
+                    return
                 self._scan()  # what ended while nobody listened
                 self._attend(notices)
                 self._retire(notices)
             self._closing.wait(SCAN_INTERVAL_S)
             self._scan()
+
+    def _look_often(self) -> None:
+        """Look for all waiters at once, for as long as there are any: nothing will ever be heard."""
+        while not self._closing.is_set():
+            with self._lock:
+                self._changed.wait_for(lambda: bool(self._waits) or self._closing.is_set())
+            self._scan()
+            self._closing.wait(DEAF_SCAN_S)
 
     def _set_tried(self, notices: Notices | None) -> None:
         with self._lock:

@@ -121,7 +121,18 @@ def _hearing(child: Child, shell: Shell, hearing: Hearing) -> AbstractContextMan
     """Let an engine hear what is sent to it alone."""
     channel = secret_channel()
     dial = Dialler(child.site, private=channel)
-    return closing(Listening(shell, dial, hearing.notice, lambda: hearing.begin(channel), hearing.interrupt))
+    return closing(
+        Listening(
+            shell,
+            dial,
+            hearing.notice,
+            lambda: hearing.begin(channel),
+            hearing.interrupt,
+            on_deaf=lambda: (
+                None
+            ),  # router and dispatcher look for it, and whoever starts runs is not told the channel
+        )
+    )
 
 
 def run_worker(child: Child) -> int:

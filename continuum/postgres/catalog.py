@@ -159,7 +159,7 @@ class PostgresCatalog:
         text = sql.SQL(" ").join([base, *(clause.text for clause in clauses)])
         parameters = [value for clause in clauses for value in clause.parameters]
         # Planned for its values: which index is best depends on them.
-        with self._session.guarded("query") as connection, ClientCursor(connection) as cursor:
+        with self._session.settled("query") as connection, ClientCursor(connection) as cursor:
             return [_run(row) for row in cursor.execute(text, parameters)]
 
     def set_attributes(self, run_id: UUID, attributes: Mapping[str, object]) -> bool:

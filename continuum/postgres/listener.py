@@ -21,6 +21,9 @@ class Listener:
     """``channels``: of ``due`` (runs and tasks), ``wake`` (mail, and news of owners) and ``done`` (ended runs, and on a
     secret one their outcomes). ``private``: a channel by its full name. Not connected before ``reconnect``.
 
+    Behind a connection pooler a LISTEN reaches nobody. Then the listener is ``deaf``: it is connected, nothing ever
+    arrives, and its owner has to look often by itself.
+
     Belongs to one thread. ``session`` may ask by the same connection what a notice gives reason to ask, as long as
     the listener is ``connected``.
     """
@@ -36,6 +39,11 @@ class Listener:
         self._listening: psycopg.Connection[Row] | None = None
 
     @property
+    def deaf(self) -> bool:
+        """Whether nothing will arrive; known once it is connected."""
+        return self.session.pooled
+
+    @property
     def connected(self) -> bool:
         """False before the first ``reconnect``, and from whatever met a broken connection."""
         return self._listening is not None and self._listening is self.session.connection
@@ -49,6 +57,9 @@ class Listener:
         self.close()
         try:
             with self.session.guarded("listen") as connection:
+                if self.deaf:
+                    self._listening = connection
+                    return
                 channels = self._channels
                 if self._tells_outcomes:
                     for (secret,) in self.session.rows("channel", {}):

@@ -24,7 +24,7 @@ def ensure_partitions(session: Session) -> list[str]:
     Raises:
         JournalError: the database cannot be reached.
     """
-    with session.guarded("ensure partitions") as connection:
+    with session.settled("ensure partitions") as connection:
         row = connection.execute("select (now() at time zone 'utc')::date").fetchone()
         assert row is not None, "a select without from has one row"
         this_month: date = row[0].replace(day=1)

@@ -9,6 +9,8 @@ What is sent is answered before the next is sent. A wait that an exception inter
 its owner has to close it. Notifications that come meanwhile stay where ``PGconn.notifies`` finds them.
 
 Who does not wait (``posting.py``) sends, and gives back what has come for its rows.
+
+`Unnamed` asks the same behind a connection pooler, where nothing outlives a transaction.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import psycopg
 from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus, Format
+from psycopg.pq import ConnStatus, ExecStatus, Format, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 Row = tuple[Any, ...]
@@ -203,3 +205,38 @@ class Prepared:
             self._readable.poll()
             self._pgconn.consume_input()
         return self._pgconn.get_result()
+
+
+class Unnamed(Prepared):
+    """The statements of a connection behind a pooler that deals out sessions by the transaction.
+
+    The next transaction may meet another session: one that does not know what was prepared, and has the settings of
+    somebody else. So no statement has a name, and what begins a round trip without a transaction is ``settings``, a
+    statement whose effect ends with the transaction.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Row], settings: bytes) -> None:
+        super().__init__(connection)
+        self._settings = settings
+
+    def rows(self, name: str, parameters: Parameters) -> list[Row]:
+        return self.together([(name, parameters)])[0]
+
+    def send(self, steps: Sequence[tuple[str, Parameters]], *, plan_anew: bool = False) -> Sent:
+        pgconn = self._pgconn
+        dumped = [self._dump(name, parameters) for name, parameters in steps]
+        sent = Sent([], {})
+        within = pgconn.transaction_status == TransactionStatus.INTRANS  # which has the settings already
+        if not pgconn.pipeline_status:
+            pgconn.enter_pipeline_mode()
+        if not within:
+            pgconn.send_query_params(self._settings, None)
+            sent.expected.append(False)
+        for text, key, values, formats in dumped:
+            pgconn.send_query_params(text, values, key[1], formats, Format.BINARY)
+            sent.expected.append(True)
+        pgconn.pipeline_sync()
+        return sent
+
+    def discard_plans(self) -> None:
+        """Nothing to do: a statement without a name is planned each time."""

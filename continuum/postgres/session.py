@@ -7,6 +7,10 @@ whether the first one happened.
 Statements are prepared once, with binary parameters and results, under generic plans (see ``_SETTINGS``). What the
 SQL calls a table is found by the ``search_path``: an instance is a schema.
 
+Behind a connection pooler the session of one transaction is not that of the next, and what is set for it reaches
+others. There every transaction makes its own settings, and no statement is prepared (`Unnamed`). That a pooler stands
+between is seen by the process id that it gives its client, which is not the one that the server says.
+
 A plan that was made when a table was known to have few rows may read all of it, and PostgreSQL keeps the plan until
 it analyzes the table again, a minute later: then a commit takes seconds. So after a call that was slow, for whatever
 reason, the session has its plans made anew, from the size that the tables have by then.
@@ -28,7 +32,7 @@ from psycopg.types.numeric import Int8BinaryDumper
 from continuum.errors import JournalError
 from continuum.postgres import arrays
 from continuum.postgres.prepared import Parameters as Parameters
-from continuum.postgres.prepared import Prepared
+from continuum.postgres.prepared import Prepared, Unnamed
 from continuum.postgres.prepared import Row as Row
 from continuum.postgres.prepared import statement as statement
 
@@ -71,6 +75,10 @@ _SETTINGS = {
 
 
 _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
+    (
+        psycopg.errors.ProtocolViolation,
+        "; nothing was changed: set a pooler between to pool_mode transaction or session",
+    ),
     (psycopg.errors.DiskFull, "; nothing was changed: free space on the database's disk"),
     (
         psycopg.errors.InsufficientPrivilege,
@@ -97,19 +105,24 @@ def connect(url: str, application_name: str) -> psycopg.Connection[Row]:
     given = conninfo_to_dict(url)
     missing = {name: value for name, value in _CONNECTION.items() if name not in given}
     return psycopg.connect(
-        make_conninfo(url, **missing, fallback_application_name=application_name), autocommit=True
+        make_conninfo(url, **missing, fallback_application_name=application_name),
+        autocommit=True,
+        # psycopg would prepare what is repeated: a pooler may not know it, and our own would be deallocated with it.
+        prepare_threshold=None,
     )
 
 
 class Session:
     """Not shared between threads, nor across a fork. Every method may raise ``JournalError``.
 
-    ``connections`` counts the connections made: while it does not change, no connection was lost.
+    ``connections`` counts the connections made: while it does not change, no connection was lost. ``pooled``: a
+    connection pooler stands between, as far as was seen when it connected.
     """
 
     def __init__(self, url: str, schema: str, application_name: str = "continuum") -> None:
         self.schema = schema
         self.connections = 0
+        self.pooled = False
         self._url = url
         self._application_name = application_name
         self._connection: psycopg.Connection[Row] | None = None
@@ -159,9 +172,22 @@ class Session:
             self._depth += 1
             try:
                 with connection.transaction():
+                    if self.pooled:
+                        connection.execute(settings_of(self.schema, connection), prepare=False)
                     yield
             finally:
                 self._depth -= 1
+
+    @contextmanager
+    def settled(self, operation: str) -> Iterator[psycopg.Connection[Row]]:
+        """As `guarded`, for statements that are not of ``queries/``: they find the settings of the session, and behind
+        a pooler are one transaction for this."""
+        with self.guarded(operation) as connection:
+            if self.pooled and not self._depth:
+                with self.transaction(operation):
+                    yield connection
+            else:
+                yield connection
 
     @contextmanager
     def guarded(self, operation: str) -> Iterator[psycopg.Connection[Row]]:
@@ -183,11 +209,16 @@ class Session:
         if self._connection is None:
             connection = connect(self._url, self._application_name)
             try:
-                _prepare(connection, self.schema)
+                self.pooled = _prepare(connection, self.schema)
             except BaseException:
                 connection.close()
                 raise
-            self._connection, self._prepared = connection, Prepared(connection)
+            self._connection = connection
+            self._prepared = (
+                Unnamed(connection, settings_of(self.schema, connection).as_bytes(connection))
+                if self.pooled
+                else Prepared(connection)
+            )
             self.connections += 1
         return self._connection
 
@@ -270,14 +301,31 @@ def failure_of(operation: str, error: Exception) -> JournalError:
     return JournalError(operation.replace("_", " "), reason_of(error), refused=refused)
 
 
-def _prepare(connection: psycopg.Connection[Row], schema: str) -> None:
-    connection.prepare_threshold = None  # psycopg would deallocate our statements with its own
+def _prepare(connection: psycopg.Connection[Row], schema: str) -> bool:
+    """Make the connection ours, and return whether a pooler stands between: then nothing is set that would stay."""
     # One type for every integer: a statement is prepared once for each combination of parameter types.
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     arrays.adapt(connection)
-    settings = {**_SETTINGS, "search_path": sql.Identifier(schema).as_string(connection)}
-    connection.execute(
-        "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) as setting(name, value)",
-        [list(settings), list(settings.values())],
+    names = [*_SETTINGS, "search_path"]
+    values = [*_SETTINGS.values(), sql.Identifier(schema).as_string(connection)]
+    rows = connection.execute(
+        "select pg_backend_pid() <> %s, set_config(name, value, pg_backend_pid() <> %s)"
+        " from unnest(%s::text[], %s::text[]) as setting(name, value)",
+        [connection.info.backend_pid, connection.info.backend_pid, names, values],
         prepare=False,
+    ).fetchall()
+    pooled = bool(rows[0][0])
+    if pooled:
+        with connection.transaction():  # one that deals out sessions by the statement refuses here
+            connection.execute(settings_of(schema, connection), prepare=False)
+    return pooled
+
+
+def settings_of(schema: str, connection: psycopg.Connection[Row]) -> sql.Composed:
+    """Return the statement that makes the settings until the end of its transaction."""
+    settings = {**_SETTINGS, "search_path": sql.Identifier(schema).as_string(connection)}
+    made = (
+        sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+        for name, value in settings.items()
     )
+    return sql.SQL("select {}").format(sql.SQL(", ").join(made))

@@ -31,7 +31,7 @@ from continuum.runtime.executor import ThreadAndLoopExecutor
 from continuum.runtime.lanes import ThreadOffload
 from continuum.runtime.limits import limits_of_environment
 from continuum.runtime.role import Ports, Role
-from continuum.runtime.router import Router
+from continuum.runtime.router import DEAF_LOOK_S, Router
 from continuum.runtime.shell import SystemClock, deliver
 from continuum.runtime.timer import Timer
 from continuum.runtime.wake import Wake
@@ -64,7 +64,10 @@ OpenStore = Callable[[], AbstractContextManager[Store]]
 
 
 class NoticeSource(Protocol):
-    """What listens to the database: the PostgreSQL listener, or a `NoticeQueue`."""
+    """What listens to the database: the PostgreSQL listener, or a `NoticeQueue`. ``deaf``: nothing arrives."""
+
+    @property
+    def deaf(self) -> bool: ...
 
     def fileno(self) -> int: ...
 
@@ -75,6 +78,7 @@ class NoticeQueue:
     """Notices from a subscription, such as ``MemoryStore.subscribe``, that calls ``put`` from any thread."""
 
     def __init__(self) -> None:
+        self.deaf = False
         self._notices: deque[Notice] = deque()
         self._wake = Wake()
 
@@ -216,14 +220,18 @@ class InProcessNode:
     def _build(self, stack: ExitStack) -> None:
         self._watch(self._stop.fileno(), self._drain)
         store = stack.enter_context(self._open_store())
-        router = self._add("router", lambda ports: Router(ports, store.mailbox))
+        looks = (
+            (DEAF_LOOK_S, DEAF_LOOK_S) if self._listener is not None and self._listener.deaf else (10.0, 5.0)
+        )
+        router = self._add("router", lambda ports: Router(ports, store.mailbox, looks[0]))
         self._add("timer", lambda ports: Timer(ports, store.mailbox))
         for number in range(1, self._counts["engine"] + 1):
             self._add(f"engine-{number}", lambda ports: self._engine(ports, stack))
         for number in range(1, self._counts["worker"] + 1):
             self._add(f"worker-{number}", lambda ports: self._worker(ports, store, stack))
         dispatcher = self._add(
-            "dispatcher", lambda ports: Dispatcher(ports, store.dispatch, store.mailbox, self._queues)
+            "dispatcher",
+            lambda ports: Dispatcher(ports, store.dispatch, store.mailbox, self._queues, looks[1]),
         )
         if self._listener is not None:
             self._hear(self._listener, router, dispatcher)

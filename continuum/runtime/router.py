@@ -27,6 +27,7 @@ from continuum.wire.messages import Look, Message, RunsEnded
 from continuum.wire.post import Peer
 
 SCAN_MAX = 5_000
+DEAF_LOOK_S = 0.25  # between two looks where no notice arrives
 ENDED_MAX = 1_000  # in one announcement
 ENDED_KEPT_MAX = 100_000  # through an outage; waiting clients find the rest with their own scan (W2)
 
