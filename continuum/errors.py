@@ -224,14 +224,16 @@ class JournalError(ContinuumError):
     """The database could not carry out an operation.
 
     Whether it happened is unknown unless ``reason`` says so: the caller asks the journal again, under its lease.
-    ``refused``: nothing happened, and nothing will: what was asked for cannot be done with these values.
+    ``refused``: nothing happened, and nothing will: what was asked for cannot be done with these values. ``too_slow``:
+    the database gave up, because it took too long; less at a time may succeed.
     """
 
-    def __init__(self, operation: str, reason: str, *, refused: bool = False) -> None:
+    def __init__(self, operation: str, reason: str, *, refused: bool = False, too_slow: bool = False) -> None:
         super().__init__(f"journal: {operation}: {reason}")
         self.operation = operation
         self.reason = reason
         self.refused = refused
+        self.too_slow = too_slow
 
 
 class SchemaVersionError(JournalError):

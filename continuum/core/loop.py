@@ -81,10 +81,11 @@ class WorkflowLoop(AbstractEventLoop):
     besides that which runs now.
 
     ``record`` says whose code is running, for whoever looks when the process has died of it: the 16 bytes of the run's
-    id, and one that is 1 as long as it runs. An engine's process puts memory there that outlives it.
+    id, and one that is 1 as long as it runs; then the same of a run whose history is so large that it is read alone
+    (`note_reading`). An engine's process puts memory there that outlives it.
     """
 
-    record: ClassVar[bytearray | mmap] = bytearray(RECORD_BYTES)
+    record: ClassVar[bytearray | mmap] = bytearray(2 * RECORD_BYTES)
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -209,8 +210,18 @@ class WorkflowLoop(AbstractEventLoop):
 
 
 def running_in(record: bytes) -> UUID | None:
-    """Return the run whose code was running when ``WorkflowLoop.record`` was left like this."""
-    return UUID(bytes=record[:16]) if len(record) >= RECORD_BYTES and record[16] == 1 else None
+    """Return the run whose code was running when ``WorkflowLoop.record`` was left like this, or rather the one whose
+    large history was being read."""
+    for start in (RECORD_BYTES, 0):
+        part = record[start : start + RECORD_BYTES]
+        if len(part) == RECORD_BYTES and part[16] == 1:
+            return UUID(bytes=bytes(part[:16]))
+    return None
+
+
+def note_reading(run: bytes | None) -> None:
+    """Note that this run's large history is being read, until the code waits again; None: no more."""
+    WorkflowLoop.record[RECORD_BYTES : 2 * RECORD_BYTES] = bytes(RECORD_BYTES) if run is None else run + b"\1"
 
 
 def current_machine(what: str) -> Machine:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+import msgspec
+
 from continuum.memory.journal import claimed_run
 from continuum.memory.tables import RunRecord, Tables
 from continuum.ports.dispatch import SET_ASIDE, SUSPECTED
-from continuum.ports.journal import ClaimedRun
+from continuum.ports.journal import CLAIM_ARGS_MAX, ClaimedRun
 
 
 def due(tables: Tables, runs: Iterable[RunRecord]) -> list[tuple[float, UUID]]:
@@ -32,7 +34,10 @@ def claim(tables: Tables, run: RunRecord, owner: str) -> ClaimedRun:
     tables.lease(run, owner)
     if run.parked_until is not None or run.suspect is not None:
         run.parked_until = run.attention = run.suspect = None
-    return claimed_run(run, fresh=fresh)
+    claimed = claimed_run(run, fresh=fresh)
+    if len(claimed.args) > CLAIM_ARGS_MAX:
+        return msgspec.structs.replace(claimed, fresh=False, args=b"")
+    return claimed
 
 
 def blame(tables: Tables, run: RunRecord, owner: str, deaths_max: int) -> None:

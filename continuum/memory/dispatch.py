@@ -33,7 +33,7 @@ from continuum.ports.dispatch import (
     Others,
     Woken,
 )
-from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
+from continuum.ports.journal import READ_BYTES_MAX, ClaimedRun, ResultKey, TaskOutcome
 from continuum.ports.mailbox import Notice
 
 TaskKey = tuple[UUID, int, int]
@@ -195,10 +195,13 @@ class MemoryDispatch:
                 return []
             queued = [(task.due_at, run.id, task.seq) for run, task in _queued(transaction.tables, queues)]
             oldest_first = sorted(entry for entry in queued if entry[0] <= transaction.now)
-            return [
-                _claim_task(transaction.tables.live[run_id], seq, claimer)
-                for _, run_id, seq in oldest_first[:limit]
-            ]
+            claimed, weight = [], 0
+            for _, run_id, seq in oldest_first[:limit]:
+                if weight >= READ_BYTES_MAX:
+                    break
+                claimed.append(_claim_task(transaction.tables.live[run_id], seq, claimer))
+                weight += len(claimed[-1].args) + len(claimed[-1].last_heartbeat or b"")
+            return claimed
 
     def assign_task(self, claimer: str, keys: Sequence[TaskKey], worker: str) -> None:
         with self._database.transaction("assign_task") as transaction:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 
+from continuum.memory.bounds import bounded
 from continuum.memory.database import Database, Transaction
 from continuum.memory.families import (
     cancel_families,
@@ -29,6 +30,7 @@ from continuum.ports.journal import (
     Snapshot,
     TaskRow,
     TimerRow,
+    Weight,
 )
 from continuum.ports.mailbox import Notice
 
@@ -60,6 +62,13 @@ class MemoryJournal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def weigh(self, leases: Sequence[Lease], snapshots: bool = True) -> dict[Lease, Weight]:
+        with self._database.transaction("weigh") as transaction:
+            runs = _held(transaction, leases)
+            return {
+                Lease(run.id, run.token): _weight(run, snapshots) for run in runs if run.token is not None
+            }
+
     def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
         with self._database.transaction("load") as transaction:
             return [_loaded(transaction, run, snapshots) for run in _held(transaction, leases)]
@@ -69,9 +78,10 @@ class MemoryJournal:
             for run in _held(transaction, [lease]):
                 run.snapshot = snapshot
 
-    def mail(self, leases: Sequence[Lease]) -> list[Mail]:
+    def mail(self, leases: Sequence[Lease], after: Sequence[int] = ()) -> list[Mail]:
         with self._database.transaction("mail") as transaction:
-            return [transaction.tables.mail(run) for run in _held(transaction, leases)]
+            held = _held(transaction, leases)
+            return bounded([transaction.tables.mail(run) for run in held], _by_run(leases, after))
 
     def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
         with self._database.transaction("ended") as transaction:
@@ -123,16 +133,30 @@ class MemoryJournal:
             return sorted(leases, key=lambda lease: lease.token)
 
 
+def _by_run(leases: Sequence[Lease], after: Sequence[int]) -> dict[UUID, int]:
+    return {lease.run_id: signal for lease, signal in zip(leases, after, strict=False)}
+
+
 def _held(transaction: Transaction, leases: Sequence[Lease]) -> list[RunRecord]:
     runs = (transaction.tables.held(lease.run_id, lease.token) for lease in leases)
     return [run for run in runs if run is not None]
+
+
+def _weight(run: RunRecord, snapshots: bool) -> Weight:
+    snapshot = run.snapshot if snapshots else None
+    events = run.events[snapshot.upto_seq :] if snapshot is not None else run.events
+    history = sum(64 + len(event.payload) for event in events)
+    return Weight(len(run.seed.args), history + (len(snapshot.data) if snapshot is not None else 0))
 
 
 def _loaded(transaction: Transaction, run: RunRecord, snapshots: bool) -> LoadedRun:
     open_tasks = tuple(seq for seq, task in sorted(run.tasks.items()) if task.state != "done")
     snapshot = run.snapshot if snapshots else None
     events = run.events[snapshot.upto_seq :] if snapshot is not None else run.events
-    mail = transaction.tables.mail(run)
+    (mail,) = bounded([transaction.tables.mail(run)], {})
+    left = {task.seq for task in run.tasks.values() if task.state == "done"}
+    left -= {outcome.seq for outcome in mail.outcomes}
+    open_tasks = tuple(sorted({*open_tasks, *left}))
     return LoadedRun(claimed_run(run, fresh=False), tuple(events), mail, open_tasks, snapshot)
 
 

@@ -22,9 +22,9 @@ from continuum.runtime.executor import ThreadAndLoopExecutor
 from continuum.runtime.hearing import Hearing
 from continuum.runtime.lanes import ThreadOffload
 from continuum.runtime.leading import Leading
-from continuum.runtime.limits import limits_of_environment
+from continuum.runtime.limits import deaths_of_environment, limits_of_environment
 from continuum.runtime.posting import POSTERS, PostingOffload
-from continuum.runtime.quarantine import LONE_ENGINE, deaths_of_environment
+from continuum.runtime.quarantine import LONE_ENGINE
 from continuum.runtime.router import Router
 from continuum.runtime.shell import Shell
 from continuum.runtime.timer import Timer

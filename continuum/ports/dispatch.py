@@ -213,7 +213,8 @@ class Dispatch(Protocol):
         ...
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
-        """Take up to ``limit`` due tasks of these queues for ``claimer`` (a registered owner)."""
+        """Take up to ``limit`` due tasks of these queues for ``claimer`` (a registered owner), and no more than come
+        before ``READ_BYTES_MAX`` bytes of arguments are full."""
         ...
 
     def assign_task(self, claimer: str, keys: Sequence[tuple[UUID, int, int]], worker: str) -> None:

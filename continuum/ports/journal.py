@@ -21,7 +21,7 @@ the error is ``refused``: then nothing has happened, and it never will with thes
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
 import msgspec
@@ -33,13 +33,18 @@ if TYPE_CHECKING:
     from continuum.ports.dispatch import Told
 
 
+CLAIM_ARGS_MAX = 16_384  # bytes of arguments that travel with a claim; what is larger is read by who needs it
+READ_BYTES_MAX = 16 << 20  # of users' values in one answer, and one value in any case
+
+
 class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
     run_id: UUID
     token: int
 
 
 class ClaimedRun(msgspec.Struct, frozen=True, array_like=True):
-    """A run that was leased just now. ``fresh``: it never had an owner before, so it has no history.
+    """A run that was leased just now. ``fresh``: it never had an owner before, so it has no history. ``args`` are empty
+    if they are larger than ``CLAIM_ARGS_MAX``: then it is not called fresh, and is to be loaded as others are.
     ``created_at``: seconds since the epoch. ``previous_owner``: who held it last, if anybody. ``depth``: generations
     above it."""
 
@@ -119,7 +124,8 @@ class CancelNote(msgspec.Struct, frozen=True, array_like=True):
 
 class Mail(msgspec.Struct, frozen=True, array_like=True):
     """What waits for a run in the database: signals not consumed (in order of arrival), outcomes of its
-    tasks, the timers (by seq) that are due, children that ended, and a cancel that leaves time for clean-up."""
+    tasks, the timers (by seq) that are due, children that ended, and a cancel that leaves time for clean-up. ``more``:
+    there is more, which this answer had no room for."""
 
     run_id: UUID
     signals: tuple[SignalRow, ...] = ()
@@ -127,6 +133,14 @@ class Mail(msgspec.Struct, frozen=True, array_like=True):
     due_timers: tuple[int, ...] = ()
     children: tuple[ChildEnd, ...] = ()
     cancel: CancelNote | None = None
+    more: bool = False
+
+
+class Weight(NamedTuple):
+    """What a load of a run would read, in bytes: its arguments, and its events, with the snapshot before them."""
+
+    arguments: int
+    history: int
 
 
 class Snapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -216,6 +230,10 @@ class Release(msgspec.Struct, frozen=True, array_like=True):
 class Journal(Protocol):
     """What an engine asks of the database for the runs it owns."""
 
+    def weigh(self, leases: Sequence[Lease], snapshots: bool = True) -> dict[Lease, Weight]:
+        """Return what ``load`` would read of each run that is still held under these leases, without its mail."""
+        ...
+
     def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
         """Return the runs still held under these leases, with history and mail; others are left out.
         With ``snapshots``, a run that has one comes with it and the events after it."""
@@ -225,8 +243,12 @@ class Journal(Protocol):
         """Keep the snapshot instead of an older one, if the lease holds; it goes when the run ends."""
         ...
 
-    def mail(self, leases: Sequence[Lease]) -> list[Mail]:
-        """Return the mail of the runs still held and live (an empty Mail too); the others are lost to this owner."""
+    def mail(self, leases: Sequence[Lease], after: Sequence[int] = ()) -> list[Mail]:
+        """Return the mail of the runs still held and live (an empty Mail too); the others are lost to this owner.
+
+        An answer has no more than ``READ_BYTES_MAX`` of signals, and as much of outcomes and of ends of children, or
+        one of each: what comes later is left for another. ``after``: for each lease the id of the signal beyond which
+        to read, 0 for all; that is for who has the ones before already."""
         ...
 
     def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:

@@ -75,9 +75,10 @@ class MailWork(msgspec.Struct, frozen=True):
 
     leases: Sequence[Lease]
     is_bare: bool = False
+    after: Sequence[int] = ()
 
     def __call__(self, desk: Desk) -> list[Mail]:
-        return desk.journal.mail(self.leases)
+        return desk.journal.mail(self.leases, self.after)
 
 
 class Poster(Protocol):

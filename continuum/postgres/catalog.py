@@ -23,6 +23,7 @@ from continuum.postgres.dispatch import versions_of
 from continuum.postgres.notices import told_run, told_signal
 from continuum.postgres.place import here
 from continuum.postgres.query import clauses_of
+from continuum.postgres.results import ANY_BYTES, LARGE_MAX, SHORT_BYTES_MAX
 from continuum.postgres.session import Parameters, Row, Session, reason_of, statement
 
 
@@ -135,16 +136,30 @@ class PostgresCatalog:
         return "not_set_aside" if state in LIVE_STATES else "terminal", state
 
     def endings(self, run_ids: Sequence[UUID]) -> dict[UUID, Ending]:
-        found, continued = dict[UUID, Ending](), list[UUID]()
-        for run_id, state, result, error, goes_on in self._session.rows("endings", {"runs": uuids(run_ids)}):
+        found, large = self._endings(run_ids, SHORT_BYTES_MAX)
+        for start in range(0, len(large), LARGE_MAX):  # all at once they might be gigabytes
+            found |= self._endings(large[start : start + LARGE_MAX], ANY_BYTES)[0]
+        return found
+
+    def _endings(self, run_ids: Sequence[UUID], bytes_max: int) -> tuple[dict[UUID, Ending], list[UUID]]:
+        """Return how these chains stand, and those of them whose outcome is larger than that and was not read."""
+        found, continued, large = dict[UUID, Ending](), list[UUID](), list[UUID]()
+        given = {"runs": uuids(run_ids), "bytes_max": bytes_max}
+        for run_id, state, result, error, goes_on, is_large in self._session.rows("endings", given):
             if goes_on:
                 continued.append(run_id)
+            elif is_large:
+                large.append(run_id)
             else:
                 found[run_id] = Ending(run_id, state, result, error)
         if continued:
-            for asked, *ending in self._session.rows("chain_endings", {"runs": uuids(continued)}):
-                found[asked] = Ending(*ending)
-        return found
+            given["runs"] = uuids(continued)
+            for asked, *ending, is_large in self._session.rows("chain_endings", given):
+                if is_large:
+                    large.append(asked)
+                else:
+                    found[asked] = Ending(*ending)
+        return found, large
 
     def get(self, run_id: UUID) -> RunRow | None:
         rows = self._session.rows("get", {"run": run_id})

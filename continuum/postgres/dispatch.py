@@ -24,13 +24,13 @@ from continuum.ports.dispatch import (
     Others,
     Woken,
 )
-from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
+from continuum.ports.journal import CLAIM_ARGS_MAX, READ_BYTES_MAX, ClaimedRun, ResultKey, TaskOutcome
 from continuum.postgres import families
 from continuum.postgres.arrays import bigints, booleans, byteas, texts, uuids
 from continuum.postgres.holds import Holds
 from continuum.postgres.partitions import ensure_partitions
 from continuum.postgres.place import here
-from continuum.postgres.results import names_of, stored_results
+from continuum.postgres.results import read_results
 from continuum.postgres.session import Parameters, Row, Session
 
 TaskKey = tuple[UUID, int, int]
@@ -109,11 +109,14 @@ class PostgresDispatch:
 
     def claim(self, owner: str, limit: int) -> list[ClaimedRun]:
         self._session.skip_numbers()
-        return _claimed(self._session.rows("claim", {"owner": owner, "limit": limit}))
+        return _claimed(
+            self._session.rows("claim", {"owner": owner, "limit": limit, "args_max": CLAIM_ARGS_MAX})
+        )
 
     def claim_due(self, owner: str, limit: int) -> list[ClaimedRun]:
         self._session.skip_numbers()
-        rows = self._session.rows("claim_due", {"owner": owner, "limit": limit})
+        parameters = {"owner": owner, "limit": limit, "args_max": CLAIM_ARGS_MAX}
+        rows = self._session.rows("claim_due", parameters)
         return _claimed(sorted(rows, key=_since))
 
     def blame(self, deaths: Sequence[Death], deaths_max: int) -> None:
@@ -128,10 +131,15 @@ class PostgresDispatch:
 
     def claim_suspect(self, owner: str) -> list[ClaimedRun]:
         self._session.skip_numbers()
-        return _claimed(self._session.rows("claim_suspect", {"owner": owner}))
+        return _claimed(self._session.rows("claim_suspect", {"owner": owner, "args_max": CLAIM_ARGS_MAX}))
 
     def claim_tasks(self, claimer: str, queues: Sequence[str], limit: int) -> list[ClaimedTask]:
-        parameters = {"claimer": claimer, "queues": texts(dict.fromkeys(queues)), "limit": limit}
+        parameters = {
+            "claimer": claimer,
+            "queues": texts(dict.fromkeys(queues)),
+            "limit": limit,
+            "bytes_max": READ_BYTES_MAX,
+        }
         return [ClaimedTask(*row) for row in self._session.rows("claim_tasks", parameters)]
 
     def assign_task(self, claimer: str, keys: Sequence[TaskKey], worker: str) -> None:
@@ -145,7 +153,7 @@ class PostgresDispatch:
         self._session.rows("return_tasks", {"claimer": claimer, **_keys(keys)})
 
     def results(self, names: Sequence[ResultKey]) -> dict[ResultKey, bytes]:
-        return stored_results(self._session.rows("results", names_of(names)))
+        return read_results(self._session, names)
 
     def note_heartbeats(self, claimer: str, beats: Sequence[tuple[TaskKey, bytes]]) -> None:
         details = byteas([details for _, details in beats])
@@ -200,8 +208,13 @@ def _since(row: Row) -> tuple[datetime, UUID]:
 
 
 def _claimed(rows: Sequence[Row]) -> list[ClaimedRun]:
-    # A run that nobody held before has no history.
-    return [ClaimedRun(row[0], row[1], row[10] is None, *row[2:12]) for row in rows]
+    # A run that nobody held before has no history; one whose arguments stayed behind is loaded all the same.
+    return [
+        ClaimedRun(row[0], row[1], row[10] is None, *row[2:12])
+        if row[4] is not None
+        else ClaimedRun(row[0], row[1], False, row[2], row[3], b"", *row[5:12])
+        for row in rows
+    ]
 
 
 def versions_of(loaded: Sequence[tuple[str, str]]) -> Parameters:

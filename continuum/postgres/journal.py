@@ -29,10 +29,11 @@ from continuum.ports.journal import (
     Release,
     RunCommit,
     Snapshot,
+    Weight,
 )
 from continuum.postgres import family_commit
 from continuum.postgres.arrays import bigints, booleans, doubles, texts, uuids
-from continuum.postgres.mail import held_by, mails_of
+from continuum.postgres.mail import held_by, mail_of, mails_of
 from continuum.postgres.request import Request, commit_request, in_lock_order, mail_request
 from continuum.postgres.results import keep_results
 from continuum.postgres.session import Session
@@ -46,13 +47,17 @@ class PostgresJournal:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    def weigh(self, leases: Sequence[Lease], snapshots: bool = True) -> dict[Lease, Weight]:
+        given = {**held_by(leases), "snapshots": snapshots}
+        return {Lease(*row[:2]): Weight(*row[2:]) for row in self._session.rows("weigh", given)}
+
     def load(self, leases: Sequence[Lease], snapshots: bool = True) -> list[LoadedRun]:
         if not leases:
             return []
         ids, held = {"runs": uuids([lease.run_id for lease in leases])}, held_by(leases)
         reads = ["load_snapshots", "load_events_after"] if snapshots else ["load_events"]
         run_rows, *rows, mail_rows = self._session.together(
-            ("load_runs", held), *((name, ids) for name in reads), ("mail", held)
+            ("load_runs", held), *((name, ids) for name in reads), ("mail", mail_of(leases))
         )
         blobs = {row[0]: Snapshot(*row[1:]) for row in (rows[0] if snapshots else [])}
         runs = {Lease(row[0], row[1]): ClaimedRun(row[0], row[1], False, *row[2:]) for row in run_rows}
@@ -76,10 +81,10 @@ class PostgresJournal:
         given = {"run": lease.run_id, "token": lease.token, **msgspec.structs.asdict(snapshot)}
         self._session.rows("save_snapshot", given)
 
-    def mail(self, leases: Sequence[Lease]) -> list[Mail]:
+    def mail(self, leases: Sequence[Lease], after: Sequence[int] = ()) -> list[Mail]:
         if not leases:
             return []
-        return self._ask(mail_request(leases))
+        return self._ask(mail_request(leases, after))
 
     def ended(self, run_ids: Sequence[UUID]) -> set[UUID]:
         return {row[0] for row in self._session.rows("ended", {"runs": uuids(run_ids)})}

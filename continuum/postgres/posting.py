@@ -139,7 +139,9 @@ def _request_of(work: Work) -> Request[Any] | None:
     match work:
         case CommitWork(batch, announce) if not any(step.tasks_set for step in batch):
             return commit_request(in_lock_order(batch), announce)
-        case MailWork(leases, is_bare):
-            return bare_mail_request(leases[0]) if is_bare and len(leases) == 1 else mail_request(leases)
+        case MailWork(leases, is_bare, after):
+            if is_bare and len(leases) == 1 and not after:
+                return bare_mail_request(leases[0])
+            return mail_request(leases, after)
         case _:
             return None

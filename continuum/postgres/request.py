@@ -15,7 +15,7 @@ from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import Lease, Mail, RunCommit
 from continuum.postgres.arrays import bigints, texts, uuids
 from continuum.postgres.batch import events_of, fits_one, is_familial, is_plain, one_of, rows_of
-from continuum.postgres.mail import bare_mail_of, held_by, mails_of
+from continuum.postgres.mail import bare_mail_of, mail_of, mails_of
 from continuum.postgres.notices import ended_payloads, outcome_payload
 from continuum.postgres.session import Parameters, Row
 
@@ -97,14 +97,14 @@ def _id_of(step: RunCommit) -> int:
     return step.run_id.int  # integers compare several times faster than UUIDs
 
 
-def mail_request(leases: Sequence[Lease]) -> Request[list[Mail]]:
+def mail_request(leases: Sequence[Lease], after: Sequence[int] = ()) -> Request[list[Mail]]:
     """Return how to read the mail of the leases that hold."""
 
     def read(answers: list[list[Row]]) -> list[Mail]:
         mails, _ = mails_of(answers[0])
         return [mails[lease] for lease in leases if lease in mails]
 
-    return Request([("mail", held_by(leases))], read)
+    return Request([("mail", mail_of(leases, after))], read)
 
 
 def bare_mail_request(lease: Lease) -> Request[list[Mail]]:

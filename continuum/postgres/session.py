@@ -298,7 +298,8 @@ class Session:
 def failure_of(operation: str, error: Exception) -> JournalError:
     """Return what a call failed with: one that would fail again with the same values is ``refused``."""
     refused = isinstance(error, UnicodeError | psycopg.DataError | psycopg.IntegrityError)
-    return JournalError(operation.replace("_", " "), reason_of(error), refused=refused)
+    too_slow = isinstance(error, psycopg.errors.QueryCanceled)
+    return JournalError(operation.replace("_", " "), reason_of(error), refused=refused, too_slow=too_slow)
 
 
 def _prepare(connection: psycopg.Connection[Row], schema: str) -> bool:

@@ -19,9 +19,10 @@ PAUSE_MAX_S = 5.0
 
 
 class _Question:
-    """``failed``: what to call instead of asking again; ``refused``: likewise, where asking again is of no use."""
+    """``failed``: what to call instead of asking again; ``refused``: likewise, where asking again is of no use;
+    ``too_slow``: likewise, if the database had not the time."""
 
-    __slots__ = ("again_at", "failed", "lane", "pause_s", "refused", "then", "work")
+    __slots__ = ("again_at", "failed", "lane", "pause_s", "refused", "then", "too_slow", "work")
 
     def __init__(
         self,
@@ -30,8 +31,10 @@ class _Question:
         then: Callable[[Any], None],
         failed: Callable[[JournalError], None] | None = None,
         refused: Callable[[JournalError], None] | None = None,
+        too_slow: Callable[[], None] | None = None,
     ) -> None:
-        self.lane, self.work, self.then, self.failed, self.refused = lane, work, then, failed, refused
+        self.lane, self.work, self.then, self.failed = lane, work, then, failed
+        self.refused, self.too_slow = refused, too_slow
         self.pause_s = PAUSE_S
         self.again_at = float("inf")
 
@@ -52,10 +55,12 @@ class Asking:
         work: Work,
         then: Callable[[Any], None],
         refused: Callable[[JournalError], None] | None = None,
+        too_slow: Callable[[], None] | None = None,
     ) -> None:
         """Run ``work`` on the lane until it succeeds; then call ``then`` with its value, on the loop. ``refused`` is
-        called instead if it cannot succeed, however often it is asked (`JournalError.refused`)."""
-        self._submit(_Question(lane, work, then, refused=refused))
+        called instead if it cannot succeed, however often it is asked (`JournalError.refused`), and ``too_slow`` if
+        the database has given it up for want of time."""
+        self._submit(_Question(lane, work, then, refused=refused, too_slow=too_slow))
 
     def try_once(self, lane: Lane, work: Work, failed: Callable[[JournalError], None]) -> None:
         """Run ``work`` on the lane, for nobody who waits; if it fails, say so and let it be."""
@@ -78,6 +83,9 @@ class Asking:
             question.refused(completion.error)
             return
         self._note(completion.error)
+        if completion.error.too_slow and question.too_slow is not None:
+            question.too_slow()
+            return
         question.again_at = self._clock.monotonic() + question.pause_s
         question.pause_s = min(2 * question.pause_s, PAUSE_MAX_S)
         self._paused[completion.ticket] = question

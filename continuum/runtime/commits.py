@@ -2,6 +2,9 @@
 
 While both groups are under way, changes gather; so a busy engine makes large groups and an idle one waits for
 nobody. No timer decides.
+
+A group is bounded by the bytes in it as well: what is too much for the database in its time would be asked for in the
+same size for ever. For the same reason a group that took too long is asked for again in two halves.
 """
 
 from __future__ import annotations
@@ -10,15 +13,17 @@ from collections.abc import Callable, Sequence, Set
 from uuid import UUID
 
 from continuum.errors import JournalError
-from continuum.ports.dispatch import Told
+from continuum.ports.journal import RunCommit
 from continuum.ports.offload import CommitWork, Lane
 from continuum.runtime.asking import Asking
+from continuum.runtime.limits import GROUP_BYTES_MAX
 from continuum.runtime.live import Flight, LiveRun
 from continuum.runtime.outgoing import Outgoing
 from continuum.wire.messages import Key
 
 GROUPS_MAX = 2
 GROUP_RUNS_MAX = 500
+STEP_BYTES_MAX = 512 << 20  # a parameter of a statement holds a gigabyte
 _NONE: Sequence[Key] = ()
 ANNOUNCED_MAX = 8  # a group as small as this tells the waiting clients itself, if no other is under way
 
@@ -79,10 +84,14 @@ class Commits:
             self._send(chosen)
 
     def _send(self, runs: list[LiveRun]) -> None:
-        flights = []
-        for run in runs:
+        flights, weight = [], 0
+        for index, run in enumerate(runs):
+            if weight >= GROUP_BYTES_MAX:
+                self._dirty = {later.id: later for later in runs[index:]} | self._dirty
+                break
             try:
                 commit, step = run.take(self.spill)
+                weight += weight_of(commit)
             except Exception as error:  # noqa: BLE001 - user code may have made anything of it
                 self._broken(run, error)
                 continue
@@ -90,40 +99,66 @@ class Commits:
             flights.append(Flight(run, commit, step, list(run.unsettled) if run.unsettled else _NONE))
         if not flights:
             return
-        self._ask(flights)
-
-    def _ask(self, flights: list[Flight]) -> None:
-        batch = [flight.commit for flight in flights]
-        announce = self._groups == 0 and len(batch) <= ANNOUNCED_MAX
+        announce = self._groups == 0 and len(flights) <= ANNOUNCED_MAX
         if announce:
             for flight in flights:
                 flight.announced = True
+        self._ask(flights, announce)
+
+    def _ask(self, flights: Sequence[Flight], announce: bool) -> None:
         self._groups += 1
         told = self._outgoing.told()
+
+        def done(written: Set[UUID]) -> None:
+            if told is not None:
+                self._outgoing.tell(told)
+            self._groups -= 1
+            self.commits += 1
+            self.steps += len(flights)
+            self._settle(flights, written)
+
         self._asking.ask(
             Lane.COMMIT,
-            CommitWork(batch, announce, told),
-            lambda written: self._done(flights, written, told),
+            CommitWork([flight.commit for flight in flights], announce, told),
+            done,
             lambda error: self._refused(flights, error),
+            (lambda: self._halve(flights)) if len(flights) > 1 else None,
         )
 
-    def _refused(self, flights: list[Flight], error: JournalError) -> None:
-        """The group cannot be written as it is, whatever happens: find whose fault it is by writing it in halves. What
-        a part of it has written already, the journal refuses the second time."""
-        self._groups -= 1
-        if len(flights) == 1:
+    def _refused(self, flights: Sequence[Flight], error: JournalError) -> None:
+        """The group cannot be written as it is, whatever happens: find whose fault it is by writing it in halves."""
+        if len(flights) > 1:
+            self._halve(flights)
+        else:
+            self._groups -= 1
             self._broken(flights[0].run, error)
-            return
+
+    def _halve(self, flights: Sequence[Flight]) -> None:
+        """Write the group in halves. What a part of it has written already, the journal refuses the second time."""
+        self._groups -= 1
         middle = len(flights) // 2
         for flight in flights:
             flight.announced = False
-        self._ask(flights[:middle])
-        self._ask(flights[middle:])
+        self._ask(flights[:middle], announce=False)
+        self._ask(flights[middle:], announce=False)
 
-    def _done(self, flights: list[Flight], written: Set[UUID], told: Told | None) -> None:
-        if told is not None:
-            self._outgoing.tell(told)
-        self._groups -= 1
-        self.commits += 1
-        self.steps += len(flights)
-        self._settle(flights, written)
+
+def weight_of(commit: RunCommit) -> int:
+    """Return the bytes of users' values in a commit.
+
+    Raises:
+        ValueError: they are more than one step may have.
+    """
+    weight = len(commit.result or b"") + len(commit.error or b"")
+    for event in commit.events:
+        weight += len(event.payload)
+    if commit.tasks_set or commit.children_started or commit.successor is not None:
+        weight += sum(len(task.args) + len(task.last_heartbeat or b"") for task in commit.tasks_set)
+        weight += sum(len(child.args) for child in commit.children_started)
+        weight += len(commit.successor.args) if commit.successor is not None else 0
+    if weight > STEP_BYTES_MAX:
+        raise ValueError(
+            f"one step of it has {weight >> 20:,} MiB of values, and {STEP_BYTES_MAX >> 20:,} MiB are the most: let it "
+            "begin fewer things at once, or pass references to large values"
+        )
+    return weight

@@ -30,9 +30,10 @@ from continuum.ports.dispatch import Dispatch, Woken
 from continuum.ports.journal import ClaimedRun
 from continuum.ports.mailbox import Mailbox, Notice
 from continuum.runtime.claimers import Claimers
+from continuum.runtime.limits import DEATHS_MAX
 from continuum.runtime.neighbours import DISPATCHER, Neighbours
 from continuum.runtime.outage import Outage
-from continuum.runtime.quarantine import DEATHS_MAX, LONE_ENGINE, Quarantine
+from continuum.runtime.quarantine import LONE_ENGINE, Quarantine
 from continuum.runtime.role import Ports
 from continuum.runtime.tasks import Tasks
 from continuum.runtime.vigil import Vigil
@@ -366,7 +367,8 @@ class Dispatcher:
             runs = claim(engine.owner, limit)
             if runs:
                 self._warm = engine
-                engine.free -= len(runs)
+                # What heavy runs leave room for is known to the engine alone, once it has read them.
+                engine.free = 0 if any(not run.args for run in runs) else engine.free - len(runs)
                 self._look_min_s = LOOK_MIN_S
                 self._post.send(peer, Assign(engine.owner, runs))
                 if len(runs) < limit:

@@ -24,8 +24,9 @@ from continuum.core.step import Crew
 from continuum.errors import JournalError, ReplayDriftError
 from continuum.model.ids import Owner
 from continuum.model.run import LIVE_STATES
+from continuum.ports.dispatch import Death
 from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail, Release
-from continuum.ports.offload import Completion, Offload
+from continuum.ports.offload import Completion, Lane, Offload
 from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
 from continuum.runtime.code import DRIFT_S, Code
@@ -36,9 +37,10 @@ from continuum.runtime.hearing import Hearing
 from continuum.runtime.kin import Kin
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import Flight, LiveRun
+from continuum.runtime.loading import Burden, Loading
 from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
-from continuum.runtime.reading import LeaseScan, Loading, Reading
+from continuum.runtime.reading import LeaseScan, Reading
 from continuum.runtime.recent import Recent
 from continuum.runtime.releasing import Releasing
 from continuum.runtime.results import Results
@@ -90,7 +92,10 @@ class Engine:
         self._draining = False
         self._asking = asking = Asking(offload, clock)
         self._outgoing = outgoing = Outgoing(ports)
-        self._loading = loading = Loading(asking, self._loaded, self._unreadable)
+        self._burden = Burden(limits.heavy_bytes_max)
+        self._loading = loading = Loading(
+            asking, self._burden, runs, self._loaded, self._unreadable, self._too_large
+        )
         self._reading = reading = Reading(asking, runs, self._read)
         owner = Owner(ports.node, ports.instance, ports.name, ports.incarnation)
         look_for_leases = LeaseScan(asking, str(owner), runs, loading, clock).look
@@ -109,7 +114,7 @@ class Engine:
         self._snapshots = Snapshots(asking, limits.snapshot_every)
         self._kin = Kin(loading, reading, outgoing)
         gone, told = self._drop, outgoing.runs_due
-        self._releasing = Releasing(asking, clock, limits, runs, self._attempts, gone, told)
+        self._releasing = Releasing(asking, clock, limits, runs, self._burden, self._attempts, gone, told)
         self._handlers: dict[type[Message], Callable[[Peer, Any], None]] = {
             Heartbeat: lambda _, message: self._attempts.beat(message.beats),
             Assign: self._on_assign,
@@ -233,6 +238,18 @@ class Engine:
         self._held.pop(lease.run_id.bytes, None)
         self._unfit(lease, "it cannot be loaded", error)
 
+    def _too_large(self, lease: Lease) -> None:
+        """There is not the memory or the time to read its history: it counts as a death of the engine (B7)."""
+        self._held.pop(lease.run_id.bytes, None)
+        log.error("the history of run %s is too large to be read here; it is set aside", lease.run_id)
+        deaths, deaths_max = [Death(lease.run_id, self._ownership.owner)], self._limits.deaths_max
+        # If it was blamed by this engine before, it keeps its lease, and that is given back.
+        reason = "its history is too large to be read by this engine"
+        back = Release(lease.run_id, lease.token, DRIFT_S, reason)
+        self._asking.ask(
+            Lane.LEASE, lambda desk: desk.dispatch.blame(deaths, deaths_max), lambda _: self._park(back)
+        )
+
     def _start(self, claimed: ClaimedRun, loaded: LoadedRun | None) -> None:
         """Begin the run, or park it with the reason: what is wrong with one run is no matter of the others."""
         try:
@@ -279,7 +296,7 @@ class Engine:
             run.stand_in_rows(loaded.open_tasks)
             self._snapshots.follow(run, loaded.snapshot.upto_seq if loaded.snapshot is not None else 0)
             recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= recorded_seq]
-            deliver(run, loaded.mail, self._attempts, self._ownership.now_us())
+            self._deliver(run, loaded.mail)
             self._attempts.recover(run, recorded)
         self._touch(run)
 
@@ -316,13 +333,20 @@ class Engine:
         run.read = True
         if mail is not None:
             try:
-                deliver(run, mail, self._attempts, self._ownership.now_us())
+                self._deliver(run, mail)
                 self._touch(run)
             except Exception as error:  # noqa: BLE001 - a damaged row is that run's
                 self._broken(run, error)
         elif not run.committing:  # else the commit's answer says what happened
             log.info("run %s has another owner now, or was ended from outside; dropped", run.lease.run_id)
             self._drop(run)
+
+    def _deliver(self, run: LiveRun, mail: Mail) -> None:
+        deliver(run, mail, self._attempts, self._ownership.now_us())
+        if mail.more:
+            self._reading.left(run, mail)
+            if not run.dirty:
+                self._reading.rests(run)
 
     def _touch(self, run: LiveRun) -> None:
         self._commits.touch(run)
@@ -380,6 +404,7 @@ class Engine:
             return
         if run.again:
             self._commits.touch(run)
+        self._reading.rests(run)
         self._waits(run, now)
 
     def _broken_by(self, run_id: bytes, error: Exception) -> None:
@@ -444,6 +469,8 @@ class Engine:
     def _forget(self, run: LiveRun) -> None:
         if self._runs.get(run.id) is run:
             del self._runs[run.id]
+            self._burden.drop(run.id)
+            self._reading.forget(run.id)
         if run.machine.ended:
             for pending in run.machine.attempts():
                 self._attempts.abandon(run, pending.dispatch.seq, pending.dispatch.attempt)
@@ -456,7 +483,9 @@ class Engine:
 
     @property
     def _free(self) -> int:
-        return 0 if self._draining else max(self._limits.runs_max - len(self._runs), 0)
+        return (
+            0 if self._draining or self._burden.crowded else max(self._limits.runs_max - len(self._runs), 0)
+        )
 
     def _load(self) -> EngineReady | None:
         """None while this engine is not registered."""

@@ -19,9 +19,10 @@ from continuum.ports.mailbox import Notice
 from continuum.ports.offload import Lane
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import LiveRun
+from continuum.runtime.loading import Loading
 from continuum.runtime.outgoing import Outgoing
 from continuum.runtime.ownership import Ownership
-from continuum.runtime.reading import Loading, Reading
+from continuum.runtime.reading import Reading
 
 BUSY_MAX = 16  # runs that do not just wait; with more, the next ones go where there is less to do
 

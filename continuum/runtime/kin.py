@@ -14,8 +14,9 @@ from __future__ import annotations
 from continuum.model.run import LIVE_STATES
 from continuum.ports.journal import Lease, RunCommit
 from continuum.runtime.live import LiveRun
+from continuum.runtime.loading import Loading
 from continuum.runtime.outgoing import Outgoing
-from continuum.runtime.reading import Loading, Reading
+from continuum.runtime.reading import Reading
 
 
 class Kin:

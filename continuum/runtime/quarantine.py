@@ -15,7 +15,6 @@ so a node that is killed from outside now and then parks nobody.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from uuid import UUID
 
@@ -27,8 +26,6 @@ from continuum.wire.post import Peer, Post
 
 LONE_ENGINE = "engine-alone"
 OPENED_S = 10.0  # the lone engine is given so long to come, before it is asked for again
-DEATHS_MAX = 5
-DEATHS = "CONTINUUM_ENGINE_DEATHS"
 
 
 class Quarantine:
@@ -86,9 +83,3 @@ class Quarantine:
         elif now >= self._open_at:
             self._open_at = now + OPENED_S
             self._open()
-
-
-def deaths_of_environment() -> int:
-    """Return how many engines may die of a run before it is set aside, ``CONTINUUM_ENGINE_DEATHS``."""
-    said = os.environ.get(DEATHS, "")
-    return max(1, int(said)) if said.isdecimal() else DEATHS_MAX

@@ -6,93 +6,19 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
-from continuum.errors import JournalError
 from continuum.ports.clock import Clock
-from continuum.ports.journal import Lease, LoadedRun, Mail
+from continuum.ports.journal import Lease, Mail
 from continuum.ports.offload import Lane, MailWork
 from continuum.runtime.asking import Asking
 from continuum.runtime.live import LiveRun
+from continuum.runtime.loading import Loading
 from continuum.runtime.recent import Recent
 
-LOADS_MAX = 100
 MAILS_MAX = 1000
 MISSED_MAX = 10_000  # beyond it the router's scan finds the mail
 LATE_S = 50.0  # from a token to its commit at most: a statement ends after 30 s, whatever it waits for
 MARK_S = 9.0  # below the interval of the looks
 MARKS = 1 + math.ceil(LATE_S / MARK_S)  # when the last is made, the first is LATE_S old
-
-
-class Loading:
-    """``loaded(lease, run)`` is called for every lease asked for, with None for one that is not held any more;
-    ``unfit(lease, error)`` for one whose rows cannot be read, whatever happens."""
-
-    def __init__(
-        self,
-        asking: Asking,
-        loaded: Callable[[Lease, LoadedRun | None], None],
-        unfit: Callable[[Lease, JournalError], None],
-    ) -> None:
-        self._asking, self._loaded, self._unfit = asking, loaded, unfit
-        self._at_once = LOADS_MAX  # one while it is to be found out which run cannot be read
-        self._wanted: dict[bytes, Lease] = {}
-        self._asked: dict[bytes, Lease] = {}
-        self._plain: set[bytes] = set()  # to be loaded without their snapshots
-
-    def __contains__(self, run: bytes) -> bool:
-        return run in self._wanted or run in self._asked
-
-    @property
-    def idle(self) -> bool:
-        return not self._wanted and not self._asked
-
-    def want(self, lease: Lease, snapshots: bool = True) -> None:
-        run = lease.run_id.bytes
-        if not snapshots:
-            self._plain.add(run)
-        asked = self._asked.get(run)
-        if asked is None or asked.token < lease.token:
-            self._wanted[run] = lease
-
-    def tick(self) -> None:
-        if self._asked or not self._wanted:
-            return
-        plain = {run: self._wanted[run] for run in self._plain if run in self._wanted}
-        snapshots = not plain
-        chosen = self._wanted if snapshots else plain
-        self._asked = dict(list(chosen.items())[: self._at_once])
-        for run in self._asked:
-            del self._wanted[run]
-            self._plain.discard(run)
-        leases = list(self._asked.values())
-        self._asking.ask(
-            Lane.READ,
-            lambda desk: desk.journal.load(leases, snapshots),
-            self._done,
-            lambda error: self._refused(error, snapshots),
-        )
-
-    def _refused(self, error: JournalError, snapshots: bool) -> None:
-        """One of them cannot be read: they are asked for one by one, until it is found."""
-        asked, self._asked = self._asked, {}
-        self._at_once = 1
-        if len(asked) == 1:
-            self._at_once = LOADS_MAX
-            for run, lease in asked.items():
-                if snapshots:
-                    self.want(lease, snapshots=False)
-                elif run not in self._wanted:
-                    self._unfit(lease, error)
-            return
-        for run, lease in asked.items():
-            self._wanted.setdefault(run, lease)
-            if not snapshots:
-                self._plain.add(run)
-
-    def _done(self, found: list[LoadedRun]) -> None:
-        asked, self._asked = self._asked, {}
-        by_lease = {(loaded.run.run_id, loaded.run.token): loaded for loaded in found}
-        for lease in asked.values():
-            self._loaded(lease, by_lease.get((lease.run_id, lease.token)))
 
 
 class Reading:
@@ -108,6 +34,7 @@ class Reading:
         self._asking, self._runs, self._read = asking, runs, read
         self._wanted: dict[bytes, LiveRun] = {}
         self._missed: Recent[bytes, None] = Recent(MISSED_MAX)
+        self._rest: dict[bytes, int] = {}  # runs of whose mail there is more, and after which signal
         self._busy = False
 
     def wake(self, run_id: bytes) -> bool:
@@ -133,13 +60,27 @@ class Reading:
     def want(self, run: LiveRun) -> None:
         self._wanted[run.id] = run
 
+    def left(self, run: LiveRun, mail: Mail) -> None:
+        """There is more mail of this run: it is read when the run has nothing to do without it."""
+        self._rest[run.id] = mail.signals[-1].id if mail.signals else self._rest.get(run.id, 0)
+
+    def rests(self, run: LiveRun) -> None:
+        """The run waits, and what it did is committed."""
+        if self._rest and run.id in self._rest:
+            self.want(run)
+
+    def forget(self, run: bytes) -> None:
+        if self._rest:
+            self._rest.pop(run, None)
+
     def tick(self) -> None:
         if self._busy or not self._wanted:
             return
         runs = list(self._wanted.values())[:MAILS_MAX]
         for run in runs:
             del self._wanted[run.id]
-        work = MailWork([run.lease for run in runs], all(run.bare for run in runs))
+        after = [self._rest.pop(run.id, 0) for run in runs] if self._rest else ()
+        work = MailWork([run.lease for run in runs], all(run.bare for run in runs), after)
         self._busy = True
         self._asking.ask(Lane.READ, work, lambda mails: self._done(runs, mails))
 

@@ -12,6 +12,7 @@ from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.live import LiveRun
+from continuum.runtime.loading import Burden
 
 EVICT_S = 5.0
 CROWDED_S = 0.1  # after a look at all runs that found none, while there are too many
@@ -28,12 +29,14 @@ class Releasing:
         clock: Clock,
         limits: EngineLimits,
         runs: dict[bytes, LiveRun],
+        burden: Burden,
         attempts: Attempts,
         gone: Callable[[LiveRun], None],
         told: Callable[[], None],
     ) -> None:
         self._asking, self._clock, self._limits = asking, clock, limits
-        self._runs, self._attempts, self._gone, self._told = runs, attempts, gone, told
+        self._runs, self._burden, self._attempts = runs, burden, attempts
+        self._gone, self._told = gone, told
         self._waiting: list[Release] = []
         self._busy = self._retiring = self.retired = False
         self._evict_at = clock.monotonic() + EVICT_S
@@ -70,7 +73,8 @@ class Releasing:
 
     @property
     def _excess(self) -> int:
-        return len(self._runs) - self._limits.runs_max * 9 // 10
+        excess = len(self._runs) - self._limits.runs_max * 9 // 10
+        return max(excess, len(self._burden)) if self._burden.crowded else excess
 
     def _evict(self) -> None:
         """Give back runs that rest: those that rested long, and more if there are too many."""
@@ -84,6 +88,8 @@ class Releasing:
         if not resting:
             self._crowded_at = now + CROWDED_S
         resting.sort(key=lambda run: run.touched_at)
+        if self._burden.crowded:
+            resting.sort(key=lambda run: run.id not in self._burden)
         for index, run in enumerate(resting):
             if index >= excess and run.touched_at > now - self._limits.parked_s:
                 return

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from continuum.ports.journal import KeptResult, ResultKey
 from continuum.ports.offload import Lane
 from continuum.runtime.asking import Asking
+from continuum.runtime.limits import GROUP_BYTES_MAX, fitting
 
 GROUP_MAX = 500
 
@@ -50,7 +51,8 @@ class Results:
             )
         if self._made and not self._keeping:
             self._keeping = True
-            made, self._made = self._made[:GROUP_MAX], self._made[GROUP_MAX:]
+            count = fitting([len(result.payload) for result, _ in self._made[:GROUP_MAX]], GROUP_BYTES_MAX)
+            made, self._made = self._made[:count], self._made[count:]
             results = [result for result, _ in made]
             self._asking.ask(
                 Lane.COMMIT, lambda desk: desk.journal.keep(results), lambda kept: self._kept(made, kept)

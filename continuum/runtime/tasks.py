@@ -21,8 +21,9 @@ from uuid import UUID
 
 from continuum.errors import JournalError
 from continuum.ports.dispatch import ClaimedTask, Dispatch, Woken
-from continuum.ports.journal import ResultKey, TaskOutcome
+from continuum.ports.journal import READ_BYTES_MAX, ResultKey, TaskOutcome
 from continuum.runtime.claimers import Claimers
+from continuum.runtime.limits import GROUP_BYTES_MAX, fitting
 from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.passing import Passed, Passing
 from continuum.runtime.role import Ports
@@ -178,11 +179,11 @@ class Tasks:
             credit = sum(line.credit for line in self._lines.values() if line.queues == queues)
             limit = min(credit, CLAIM_MAX)
             if limit:
-                claimed = self._claim(queues, limit)
-                count, more = count + claimed, more or claimed == limit
+                claimed, full = self._claim(queues, limit)
+                count, more = count + claimed, more or full
         return count, more
 
-    def _claim(self, queues: tuple[str, ...], limit: int) -> int:
+    def _claim(self, queues: tuple[str, ...], limit: int) -> tuple[int, bool]:
         claimer = self._claimers.current
         try:
             claimed = self._dispatch.claim_tasks(claimer, queues, limit)
@@ -201,7 +202,8 @@ class Tasks:
         finally:
             if unsent:
                 self._returns.setdefault(claimer, []).extend(unsent)
-        return len(claimed)
+        full = len(claimed) == limit or sum(len(task.args) for task in claimed) >= READ_BYTES_MAX
+        return len(claimed), full
 
     def _complete_kept(self, claimer: str, unsent: dict[TaskKey, ClaimedTask]) -> None:
         """Take out the tasks whose result is kept under their idempotency key already (A10)."""
@@ -253,13 +255,15 @@ class Tasks:
                 self._claimers.ended(claimer)
 
     def _offer(self) -> None:
-        if self._kept:
-            self._wake(self._dispatch.offer_outcomes([outcome for _, outcome in self._kept]))
-            kept, self._kept = self._kept, []
+        while self._kept:
+            count = fitting([len(outcome.payload) for _, outcome in self._kept], GROUP_BYTES_MAX)
+            self._wake(self._dispatch.offer_outcomes([outcome for _, outcome in self._kept[:count]]))
+            kept, self._kept = self._kept[:count], self._kept[count:]
             for claimer, _ in kept:
                 self._claimers.ended(claimer)
         while self._results:
             batch = list(self._results.items())[:OFFER_MAX]
+            batch = batch[: fitting([len(result.payload) for _, (_, result) in batch], GROUP_BYTES_MAX)]
             self._wake(self._dispatch.offer_outcomes([outcome_of(result) for _, (_, result) in batch]))
             settled: dict[Peer, list[Key]] = {}
             for key, (worker, _) in batch:

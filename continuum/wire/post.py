@@ -24,7 +24,8 @@ PARCEL_BYTES_MAX = 1 << 20
 RESEND_S = 0.5
 RESEND_MAX_S = 4.0
 ACK_DELAY_S = 0.05
-UNACKED_MAX = 10_000  # parcels to one peer: beyond it the peer is not reading, and new ones are refused
+UNACKED_MAX = 10_000  # parcels to one peer: beyond it the peer is not reading, and new ones wait
+UNACKED_BYTES_MAX = 64 << 20  # likewise
 
 
 class Peer(NamedTuple):
@@ -42,17 +43,38 @@ class _Sent:
 class _Line:
     """The state towards one incarnation."""
 
-    __slots__ = ("ack_at", "acks", "beyond", "next_number", "outbox", "resend_at", "seen_to", "unacked")
+    __slots__ = (
+        "ack_at",
+        "acks",
+        "beyond",
+        "next_number",
+        "outbox",
+        "resend_at",
+        "seen_to",
+        "unacked",
+        "unacked_bytes",
+    )
 
     def __init__(self) -> None:
         self.outbox: list[Message] = []
         self.unacked: dict[int, _Sent] = {}
+        self.unacked_bytes = 0
         self.next_number = 1
         self.resend_at = float("inf")  # no later than the first of `unacked`
         self.seen_to = 0  # every number up to this was received
         self.beyond: set[int] = set()  # and these larger ones
         self.acks: list[int] = []
         self.ack_at = 0.0
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.unacked) >= UNACKED_MAX or self.unacked_bytes >= UNACKED_BYTES_MAX
+
+    def acked(self, number: int) -> None:
+        """The peer has this parcel."""
+        sent = self.unacked.pop(number, None)
+        if sent is not None:
+            self.unacked_bytes -= len(sent.data)
 
     def is_double(self, number: int) -> bool:
         """Note a received number; True if it was received before."""
@@ -111,7 +133,7 @@ class Post:
         if parcel.number or parcel.acks:
             line = self._line(peer)
             for number in parcel.acks:
-                line.unacked.pop(number, None)
+                line.acked(number)
             if parcel.number:
                 if not line.acks:
                     line.ack_at = self._clock.monotonic() + ACK_DELAY_S
@@ -130,10 +152,13 @@ class Post:
         self._hints.clear()
         waiting: dict[Peer, _Line] = {}
         for peer, line in self._dirty.items():
-            if line.outbox and len(line.unacked) < UNACKED_MAX:
+            if line.outbox and not line.is_full:
                 outbox, line.outbox = line.outbox, []
                 for part in _parts(outbox):
-                    self._send_part(peer, line, part, now)
+                    if line.is_full:
+                        line.outbox += part
+                    else:
+                        self._send_part(peer, line, part, now)
             if line.acks and now >= line.ack_at:
                 self._send_part(peer, line, [], now)
             if now >= line.resend_at:
@@ -192,11 +217,15 @@ class Post:
         data = self._parcel(peer, line, number, part)
         if len(data) > PARCEL_BYTES_MAX and not weighed:
             for piece in _weighed(part):
-                self._send_part(peer, line, piece, now, weighed=True)
+                if line.is_full:
+                    line.outbox += piece
+                else:
+                    self._send_part(peer, line, piece, now, weighed=True)
             return
         if number:
             line.next_number += 1
             line.unacked[number] = _Sent(data, part, now + RESEND_S)
+            line.unacked_bytes += len(data)
             line.resend_at = min(line.resend_at, now + RESEND_S)
         line.acks = []
         self._transport.send(peer.name, data)

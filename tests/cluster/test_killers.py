@@ -10,7 +10,8 @@ import pytest
 from continuum import Client
 from continuum.node import Node
 from continuum.node.watchdog import LIMIT
-from continuum.runtime.quarantine import DEATHS, LONE_ENGINE
+from continuum.runtime.limits import DEATHS
+from continuum.runtime.quarantine import LONE_ENGINE
 from tests.cluster.harm import ARMED
 from tests.cluster.killer_flows import killer, neighbour
 from tests.cluster.nodes import LIMIT_S, wait_until

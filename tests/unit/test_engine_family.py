@@ -79,11 +79,12 @@ class Noted:
     def __init__(self, journal: Journal, notes: dict[UUID, CancelNote]) -> None:
         self._journal, self._notes = journal, notes
         self.load, self.commit, self.save_snapshot = journal.load, journal.commit, journal.save_snapshot
+        self.weigh = journal.weigh
         self.keep, self.ended = journal.keep, journal.ended
         self.release, self.leased_since = journal.release, journal.leased_since
 
-    def mail(self, leases: Sequence[Lease]) -> list[Mail]:
-        found = self._journal.mail(leases)
+    def mail(self, leases: Sequence[Lease], after: Sequence[int] = ()) -> list[Mail]:
+        found = self._journal.mail(leases, after)
         return [msgspec.structs.replace(mail, cancel=self._notes.get(mail.run_id)) for mail in found]
 
 

@@ -97,7 +97,7 @@ class Unborn:
     def __init__(self, store: MemoryStore, run_ids: set[UUID]) -> None:
         self._store, self._run_ids = store, run_ids
         self.load, self.commit, self.mail = store.journal.load, store.journal.commit, store.journal.mail
-        self.keep, self.ended = store.journal.keep, store.journal.ended
+        self.keep, self.ended, self.weigh = store.journal.keep, store.journal.ended, store.journal.weigh
         self.release, self.save_snapshot = store.journal.release, store.journal.save_snapshot
 
     def leased_since(self, owner: str, token: int) -> list[Lease]:

@@ -35,7 +35,7 @@ returning
     run.lease_token,
     run.workflow,
     run.version_hash,
-    run.args,
+    case when octet_length(run.args) <= %(args_max)b::bigint then run.args end,
     run.namespace,
     extract(epoch from run.created_at)::float8,
     run.correlation_id,

@@ -1,9 +1,13 @@
--- Take due tasks for a live owner, oldest due first. Locks: tasks, those locked by others skipped. Index: continuum_activity_tasks_queued, primary key of runs.
-with chosen as materialized (
-    select task.run_id, task.seq, task.due_at
+-- Take due tasks for a live owner, oldest due first, as many as bytes_max has room for, and one in any case. Locks: tasks, those locked by others skipped. Index: continuum_activity_tasks_queued, primary key of runs.
+with candidate as materialized (
+    select
+        task.run_id,
+        task.seq,
+        task.due_at,
+        sum(task.bytes) over (order by task.due_at, task.run_id, task.seq) - task.bytes as bytes_before
     from unnest(%(queues)b::text[]) as served(queue)
     cross join lateral (
-        select queued.run_id, queued.seq, queued.due_at
+        select queued.run_id, queued.seq, queued.due_at, octet_length(queued.args) + coalesce(octet_length(queued.last_heartbeat), 0) as bytes
         from continuum_activity_tasks as queued
         where queued.queue = served.queue
           and queued.state = 'queued'
@@ -15,6 +19,9 @@ with chosen as materialized (
     where exists (select 1 from continuum_owners where owner = %(claimer)b::text and expires_at > now())
     order by task.due_at, task.run_id, task.seq
     limit %(limit)b::bigint
+),
+chosen as materialized (
+    select run_id, seq, due_at from candidate where bytes_before < %(bytes_max)b::bigint
 ),
 claimed as (
     update continuum_activity_tasks as task

@@ -1,5 +1,6 @@
 -- Read what waits for a run that never had timers, tasks or children, if the lease holds: a cancel, and a row for each signal, or one without. Locks: none. Index: primary key, continuum_signals_unread.
 -- What `mail` reads for many runs of any kind. Between a signal and its answer nothing costs so much as this read.
+-- A bounded number of signals has a bounded size; if that many are there, `mail` is asked for the rest.
 select
     extract(epoch from run.cancel_requested_at)::float8,
     run.cancel_cleanup_s,
@@ -14,3 +15,4 @@ where run.id = %(run)b::uuid
   and run.lease_token = %(token)b::bigint
   and run.state in ('running', 'suspended')
 order by signal.id
+limit 16
