@@ -41,12 +41,12 @@ def bounded(mails: Sequence[Mail], after: Mapping[UUID, int]) -> list[Mail]:
     answers: dict[UUID, Mail] = {}
     for mail in sorted(mails, key=lambda mail: mail.run_id.int):
         wanted = [signal for signal in mail.signals if signal.id > after.get(mail.run_id, 0)]
-        found = outcomes.take(mail.outcomes, lambda outcome: len(outcome.payload))
+        found = outcomes.take(mail.outcomes, lambda outcome: len(outcome.payload or b""))
         answers[mail.run_id] = msgspec.structs.replace(
             mail,
-            signals=signals.take(wanted, lambda signal: 64 + len(signal.payload)),
+            signals=signals.take(wanted, lambda signal: 64 + len(signal.payload or b"")),
             outcomes=found,
-            children=ends.take(mail.children, lambda end: 64 + len(end.payload)),
+            children=ends.take(mail.children, lambda end: 64 + len(end.payload or b"")),
             more=signals.full or ends.full or len(found) < len(mail.outcomes),
         )
     return [answers[mail.run_id] for mail in mails]
