@@ -14,6 +14,7 @@ from uuid import UUID
 
 from continuum.core.call import ActivityCall, WorkflowCall
 from continuum.core.effects import Signal, in_workflow
+from continuum.core.options import NAME_BYTES_MAX
 from continuum.errors import ConfigurationError, DeterminismError, PayloadError
 from continuum.model import payload
 from continuum.model.ids import run_id_of, time_ordered_id
@@ -25,7 +26,6 @@ R = TypeVar("R")
 RunId = UUID | str
 IfExists = Literal["error", "attach"]
 
-KEY_CHARACTERS_MAX = 1_000
 START_MANY_MAX = 10_000
 
 
@@ -166,6 +166,11 @@ def attributes_json(attributes: Mapping[str, object]) -> dict[str, object]:
     for name in attributes:
         if not isinstance(name, str):
             raise PayloadError(f"the name of an attribute is a str, not {name!r}", path="attributes")
+        if len(name.encode(errors="replace")) > NAME_BYTES_MAX:
+            raise PayloadError(
+                f"the name of an attribute, {name[:40]!r}, has more than {NAME_BYTES_MAX:,} bytes; shorten it",
+                path="attributes",
+            )
     try:
         text = json.dumps(dict(attributes), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -225,12 +230,15 @@ def _encoded_arguments(call: WorkflowCall[Any]) -> bytes:
 def text(what: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{what} is a str, not {value!r}")
-    if not value or len(value) > KEY_CHARACTERS_MAX:
+    if not value:
+        raise ConfigurationError(f"{what} is empty; it needs a character. Nothing was changed")
+    if not is_storable(value[:NAME_BYTES_MAX]) or not is_storable(value):
         raise ConfigurationError(
-            f"{what} has {len(value):,} characters; it needs 1 to {KEY_CHARACTERS_MAX:,}. Nothing was changed"
+            f"{what} {value[:40]!r} holds a character that PostgreSQL cannot store; nothing was changed"
         )
-    if not is_storable(value):
+    size = len(value.encode())
+    if size > NAME_BYTES_MAX:
         raise ConfigurationError(
-            f"{what} {value!r} holds a character that PostgreSQL cannot store; nothing was changed"
+            f"{what} {value[:40]!r} has {size:,} bytes; {NAME_BYTES_MAX:,} are the most. Nothing was changed"
         )
     return value

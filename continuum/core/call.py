@@ -15,7 +15,7 @@ from continuum.core.commands.activity import given, schedule
 from continuum.core.commands.child import run_child
 from continuum.core.cursor import NOT_GIVEN
 from continuum.core.loop import current_machine, running
-from continuum.core.options import ActivityOptions, checked_options
+from continuum.core.options import ActivityOptions, checked_name, checked_options
 from continuum.core.site import Place, place_of_caller, site_of, user_place
 from continuum.errors import ConfigurationError
 from continuum.model import payload
@@ -248,5 +248,9 @@ def call(name: str, *args: Any, **kwargs: Any) -> WorkflowCall[Any]:
     """Return a call of the workflow that is registered as ``name``, for clients that cannot import its code.
 
     Nothing checks the arguments before the run; a run of a name that no node has waits.
+
+    Raises:
+        TypeError, ValueError: the name is no text, or empty, or longer than 1,000 bytes.
     """
+    checked_name("the name of a workflow", name)
     return WorkflowCall(None, args, kwargs, place_of_caller(), name)

@@ -14,7 +14,7 @@ from continuum.core.determinism import scan
 from continuum.core.determinism.sources import source_of
 from continuum.core.loop import running
 from continuum.core.naming import name_of, unreachable
-from continuum.core.options import ActivityOptions, defined_options
+from continuum.core.options import ActivityOptions, checked_name, defined_options
 from continuum.core.site import place_of_caller
 from continuum.core.version import version_hash_of
 from continuum.errors import ConfigurationError, UnknownWorkflowError
@@ -35,6 +35,7 @@ class Definition(Generic[P, R_co]):
     kind = "function"
 
     def __init__(self, fn: Callable[P, Any], name: str) -> None:
+        checked_name(f"the name of this {self.kind}", name)
         self.fn = fn
         self.name = name
         self.signature: SignatureRestorer = signature_restorers(fn)

@@ -70,6 +70,7 @@ class Signal(Generic[T]):
 
 def wait_signal(name: str, timeout: Duration | None = None) -> Coroutine[Any, Any, Any]:
     """Return the next payload of that mailbox as it was sent; see :meth:`Signal.wait`."""
+    checked_name("the name of a signal", name)
     return SignalWait(name, restorer(object), timeout)
 
 
@@ -112,11 +113,15 @@ async def start_child(call: WorkflowCall[T], id: str | None = None) -> ChildRef[
         RunExistsError: this run has started a child under ``id`` already.
         ConfigurationError: this run has ten generations of parents, and may have no children.
         TypeError: ``call`` is no call of a workflow.
+        ValueError: ``id`` is longer than 1,000 bytes.
     """
     machine = current_machine("start_child")
     if id is not None and not (isinstance(id, str) and id):
         raise TypeError(f"the id of a child is a text, not {id!r}")
-    return child.start_child(machine, _workflow_call("start_child", call), id)
+    taken = _workflow_call("start_child", call)
+    if id is not None:
+        checked_name("the id of a child", id)
+    return child.start_child(machine, taken, id)
 
 
 def continue_as_new(call: WorkflowCall[Any]) -> NoReturn:
@@ -159,10 +164,11 @@ def patched(id: str) -> bool:
     Outside a workflow it is false.
 
     Raises:
-        ValueError: the id is no text, or empty.
+        ValueError: the id is no text, or empty, or longer than 1,000 bytes.
     """
     if not isinstance(id, str) or not id:
         raise ValueError(f"a patch has a name, not {id!r}")
+    checked_name("the name of a patch", id)
     return in_workflow() and effect.patched(current_machine("patched"), id)
 
 

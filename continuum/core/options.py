@@ -112,6 +112,7 @@ def checked_name(what: str, value: Any) -> str:
         ) from None
     if size > NAME_BYTES_MAX or "\x00" in value:
         raise ValueError(
-            f"{what} {value[:40]!r} is longer than {NAME_BYTES_MAX} bytes, or holds a NUL; shorten or hash it"
+            f"{what} {value[:40]!r} has {size:,} bytes, or holds a NUL; {NAME_BYTES_MAX:,} bytes are the most: "
+            "shorten or hash it"
         )
     return value

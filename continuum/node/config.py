@@ -7,7 +7,9 @@ import socket
 from dataclasses import dataclass
 
 from continuum.config import schema_of
+from continuum.core.options import NAME_BYTES_MAX
 from continuum.errors import ConfigurationError
+from continuum.model.storable import is_storable
 from continuum.wire.endpoint import parse_endpoint
 
 PROCESSES_MAX = 512  # of one kind; more on one host is a slip of the finger
@@ -68,6 +70,12 @@ class NodeConfig:
         _check_range("slots", self.slots, 1, SLOTS_MAX)
         if not self.queues or not all(self.queues):
             raise ConfigurationError("a node serves at least one queue, and a queue's name is not empty")
+        for queue in self.queues:
+            if not is_storable(queue) or len(queue.encode()) > NAME_BYTES_MAX:
+                raise ConfigurationError(
+                    f"{queue[:40]!r} is no name for a queue: it has more than {NAME_BYTES_MAX:,} bytes, or a character "
+                    "that PostgreSQL cannot store"
+                )
         if self.log_level not in LOG_LEVELS:
             raise ConfigurationError(
                 f"{self.log_level!r} is no log level; choose from {', '.join(LOG_LEVELS)}"

@@ -16,10 +16,11 @@ import msgspec
 from continuum.ports.journal import ClaimedRun, ResultKey, TaskOutcome
 
 # The attention of a run that engines died of, behind the count; {run} and {owner} are filled in.
-SUSPECTED = "code of this run was running each time; it is resumed alone, with growing pauses"
+SUSPECTED = "this run was running or being read each time; it is resumed alone, with growing pauses"
 SET_ASIDE = (
-    "code of this run was running each time (a crash, out of memory, or a step that does not end), last in {owner}, "
-    "whose log says more; it is not resumed any more. Mend the cause, then `continuum run resume {run}`, or cancel it"
+    "this run was running or being read each time (a crash, out of memory, or a step that does not end), last in "
+    "{owner}, whose log says more; it is not resumed any more. "
+    "Mend the cause, then `continuum run resume {run}`, or cancel it"
 )
 WANTED_S = 5.0  # in which a run that waits for code is tried again by who seems to have it
 CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end the run by itself

@@ -26,6 +26,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import ProgramLimitExceeded
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
 
@@ -297,7 +298,9 @@ class Session:
 
 def failure_of(operation: str, error: Exception) -> JournalError:
     """Return what a call failed with: one that would fail again with the same values is ``refused``."""
-    refused = isinstance(error, UnicodeError | psycopg.DataError | psycopg.IntegrityError)
+    refused = isinstance(
+        error, UnicodeError | psycopg.DataError | psycopg.IntegrityError | ProgramLimitExceeded
+    )
     too_slow = isinstance(error, psycopg.errors.QueryCanceled)
     return JournalError(operation.replace("_", " "), reason_of(error), refused=refused, too_slow=too_slow)
 

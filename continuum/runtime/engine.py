@@ -247,7 +247,9 @@ class Engine:
         reason = "its history is too large to be read by this engine"
         back = Release(lease.run_id, lease.token, DRIFT_S, reason)
         self._asking.ask(
-            Lane.LEASE, lambda desk: desk.dispatch.blame(deaths, deaths_max), lambda _: self._park(back)
+            Lane.LEASE,
+            lambda desk: desk.dispatch.blame(deaths, deaths_max),
+            lambda _: self._releasing.add(back),
         )
 
     def _start(self, claimed: ClaimedRun, loaded: LoadedRun | None) -> None:

@@ -12,6 +12,7 @@ from continuum.core.call import ActivityCall, WorkflowCall
 from continuum.core.definitions import Activity, Workflow, registry
 from continuum.core.effects import Signal, in_workflow
 from continuum.core.failure import decode_failure
+from continuum.core.options import checked_name
 from continuum.errors import (
     ContinuumError,
     DeterminismError,
@@ -283,4 +284,5 @@ def _letter(signal: Signal[Any] | str, value: object) -> tuple[str, bytes]:
     name = signal.name if isinstance(signal, Signal) else signal
     if not isinstance(name, str) or not name:
         raise TypeError(f"a signal is a Signal or a name, not {signal!r}")
+    checked_name("the name of a signal", name)
     return name, payload.encode(value, path=f"signal {name}")
