@@ -848,3 +848,19 @@ def test_a_pure_module_keeps_the_text_that_it_was_loaded_with(modules: Modules) 
         Path(prices.__file__ or "").write_text(deployed)
         versions.append(flow.version_hash)
     assert versions[0] == versions[1]
+
+
+@pytest.mark.rule("D2")
+def test_a_class_whose_metaclass_hides_its_name_is_seen_like_others(modules: Modules) -> None:
+    text = """
+class Nameless(type):
+    def __getattribute__(cls, name):
+        if name == "__qualname__":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+class Cart(metaclass=Nameless):
+    total = 1
+"""
+    user = "\nfrom continuum import workflow\n@workflow\nasync def flow(x):\n    return Cart().total\n"
+    version = modules.load(text + user).flow.version_hash
+    assert modules.load(text.replace("total = 1", "total = 2") + user).flow.version_hash != version

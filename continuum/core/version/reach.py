@@ -208,14 +208,15 @@ class Reach:
         elif node is None:
             written = [fn for fn in _methods(cls) if not fn.__code__.co_filename.startswith("<")]
             yield from self._several(written, home)
-        if home.variables.get(cls.__qualname__) is cls:
-            yield from self._binding(cls.__qualname__, cls, home)
+        name = _name_of_class(cls)
+        if home.variables.get(name) is cls:
+            yield from self._binding(name, cls, home)
         for base in cls.__mro__[1:]:
             if _is_own(base, home):
                 yield from self._class(base)
 
     def _node_of(self, cls: type, home: Home) -> ast.ClassDef | None:
-        nodes = self._read(home.file, home.variables).classes.get(cls.__qualname__, [])
+        nodes = self._read(home.file, home.variables).classes.get(_name_of_class(cls), [])
         if len(nodes) > 1:
             lines = [
                 fn.__code__.co_firstlineno for fn in _methods(cls) if fn.__code__.co_filename == home.file
@@ -389,3 +390,9 @@ def _without_ours(node: ast.ClassDef, scope: Mapping[str, object]) -> ast.ClassD
 def _name_of_decorator(decorator: ast.expr, scope: Mapping[str, object]) -> str:
     named = resolve(decorator.func if isinstance(decorator, ast.Call) else decorator, scope)
     return str(getattr(named, "__name__", ""))
+
+
+def _name_of_class(cls: type) -> str:
+    """Return how the class is called, past what its metaclass would say."""
+    name: str = type.__dict__["__qualname__"].__get__(cls)
+    return name
