@@ -11,7 +11,7 @@ import gc
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from mmap import mmap
 from typing import assert_never
 
@@ -40,7 +40,7 @@ class Site:
 
     config: NodeConfig
     choice: DatabaseChoice
-    url: str
+    url: str = field(repr=False)
     run_directory: RunDirectory
     versions: tuple[str, ...] = ()  # of workflows, that the application brings
     key: ClusterKey | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from continuum.config import schema_of
 from continuum.core.options import NAME_BYTES_MAX
@@ -41,7 +41,7 @@ class NodeConfig:
     """
 
     modules: tuple[str, ...]
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)  # it may hold a password
     instance: str = "default"
     name: str | None = None
     engines: int = 1

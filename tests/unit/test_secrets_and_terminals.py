@@ -15,6 +15,7 @@ import pytest
 from continuum.config import DatabaseChoice, configure, mask_password, resolve_database
 from continuum.errors import ConfigurationError
 from continuum.model.visible import visible
+from continuum.node import NodeConfig
 from continuum.node.logs import start_logging
 from continuum_cli.output import print_json
 from continuum_cli.streams import as_typed
@@ -72,8 +73,9 @@ def test_urls_that_can_be_read_are_taken(url: str) -> None:
     assert resolve_database(url).url == url
 
 
-def test_a_choice_can_be_printed() -> None:
+def test_a_choice_and_the_settings_of_a_node_can_be_printed() -> None:
     assert SECRET not in repr(DatabaseChoice("argument", f"postgresql://u:{SECRET}@h/d"))
+    assert SECRET not in repr(NodeConfig(("flows",), database=f"postgresql://u:{SECRET}@h/d"))
     assert SECRET not in mask_password(
         f"x postgresql://u:{SECRET}@h/d?sslpassword={SECRET} password='{SECRET} 2'"
     )
