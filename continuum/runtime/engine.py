@@ -349,6 +349,8 @@ class Engine:
             self._reading.left(run, mail)
             if not run.dirty:
                 self._reading.rests(run)
+        else:
+            self._reading.forget(run.id)
 
     def _touch(self, run: LiveRun) -> None:
         self._commits.touch(run)

@@ -79,7 +79,7 @@ class Reading:
         runs = list(self._wanted.values())[:MAILS_MAX]
         for run in runs:
             del self._wanted[run.id]
-        after = [self._rest.pop(run.id, 0) for run in runs] if self._rest else ()
+        after = [self._rest.get(run.id, 0) for run in runs] if self._rest else ()
         work = MailWork([run.lease for run in runs], all(run.bare for run in runs), after)
         self._busy = True
         self._asking.ask(Lane.READ, work, lambda mails: self._done(runs, mails))
