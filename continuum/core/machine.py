@@ -33,7 +33,7 @@ from continuum.core.loop import WorkflowLoop
 from continuum.core.pending import Pending
 from continuum.core.recorded import Recorded, recorded_of
 from continuum.core.rollback import Rollback
-from continuum.core.step import Crew, Outputs, PendingAttempt, RunIdentity, Step, more
+from continuum.core.step import Crew, Dispatch, Outputs, PendingAttempt, RunIdentity, Step, more
 from continuum.errors import JournalError, PayloadError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import (
@@ -174,10 +174,15 @@ class Machine:
     def attempts(self) -> list[PendingAttempt]:
         """The attempts under way, by seq; those of compensations are among them."""
         return [
-            PendingAttempt(entry.dispatch(seq), entry.crew)
+            PendingAttempt(entry.dispatch(seq), entry.crew, entry.due_at)
             for seq, entry in self.pending.items()
             if isinstance(entry, PendingActivity)
         ]
+
+    def dispatch(self, seq: int) -> Dispatch | None:
+        """The attempt under way of an activity or compensation that the code waits for."""
+        entry = self.pending.get(seq)
+        return entry.dispatch(seq) if isinstance(entry, PendingActivity) else None
 
     def attempt(self, seq: int) -> tuple[ActivityCall[Any], int] | None:
         """The call of an activity or compensation that the code waits for, and its attempt."""

@@ -116,8 +116,9 @@ class Step(msgspec.Struct):
 
 
 class PendingAttempt(msgspec.Struct, frozen=True):
-    """An activity without an end in the journal, for the recovery after a replay: its current attempt, and the crew
-    of the event that began it."""
+    """An activity without an end in the journal, for the recovery after a replay: its current attempt, the crew of the
+    event that began it, and the database's time before which it has not begun, 0 if that is not known."""
 
     dispatch: Dispatch
     crew: str
+    due_at: int = 0

@@ -16,10 +16,14 @@ import psycopg
 from continuum.config import describe_connection_failure
 from continuum.core.definitions import registry
 from continuum.errors import ContinuumError, JournalError, NodeError, SchemaVersionError
+from continuum.model.ids import Owner
 from continuum.node.config import NodeConfig
 from continuum.node.fork import answer_of
+from continuum.ports.beginnings import NOTHING_NOTED, Beginnings
 from continuum.postgres import check, migrate, open_store
 from continuum.runtime.app import LoadedApp, load_app
+from continuum.runtime.neighbours import DISPATCHER
+from continuum.runtime.tasks import return_unbegun
 
 _CONNECT_S = 10
 _PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)  # between tries to register: a database that restarts is back by then
@@ -38,12 +42,14 @@ def check_start(
     *,
     migrate_schema: bool,
     former_owners: Sequence[str],
+    beginnings: Beginnings,
     release: Callable[[], None],
     lifeline_fd: int | None,
 ) -> LoadedApp:
     """Return what the application brings, once the database and the application are fit for a start.
 
-    ``former_owners`` are dead, and are declared so: their runs need not wait for a TTL. ``release`` runs in the
+    ``former_owners`` are dead, and are declared so: their runs need not wait for a TTL, and what ``beginnings`` say has
+    not begun of their tasks is queued again. ``release`` runs in the
     checking process and closes what is the node's own. The end of file of ``lifeline_fd`` ends the check.
 
     Raises:
@@ -51,7 +57,7 @@ def check_start(
     """
 
     def examine() -> bytes:
-        return msgspec.json.encode(_examine(config, url, migrate_schema, former_owners))
+        return msgspec.json.encode(_examine(config, url, migrate_schema, former_owners, beginnings))
 
     answer = answer_of(examine, release, lifeline_fd)
     verdict = msgspec.json.decode(answer, type=Verdict) if answer else Verdict()
@@ -69,12 +75,18 @@ def _silence(config: NodeConfig) -> str:
     )
 
 
-def _examine(config: NodeConfig, url: str, migrate_schema: bool, former_owners: Sequence[str]) -> Verdict:
+def _examine(
+    config: NodeConfig,
+    url: str,
+    migrate_schema: bool,
+    former_owners: Sequence[str],
+    beginnings: Beginnings,
+) -> Verdict:
     try:
         _reach(url)
         _fit_schema(config, url, migrate_schema)
         app = load_app(config.modules)
-        _register(config, url, former_owners)
+        _register(config, url, former_owners, beginnings)
     except ContinuumError as error:
         return Verdict(error=str(error))
     except Exception as error:  # noqa: BLE001 - a bug here must still be one line
@@ -102,14 +114,22 @@ def _fit_schema(config: NodeConfig, url: str, migrate_schema: bool) -> None:
 
 
 def _register(
-    config: NodeConfig, url: str, former_owners: Sequence[str], pause: Callable[[float], None] = time.sleep
+    config: NodeConfig,
+    url: str,
+    former_owners: Sequence[str],
+    beginnings: Beginnings = NOTHING_NOTED,
+    pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Note the versions that this node brings (D6), trying again for some seconds."""
+    """Note the versions that this node brings (D6), and what became of its former lives, trying again for some
+    seconds."""
     versions = registry.versions()
     for pause_s in (*_PAUSES_S, None):
         try:
             with closing(open_store(url, config.schema)) as store:
                 store.catalog.register_workflows(versions)
+                for owner in former_owners:
+                    if Owner.parse(owner).engine == DISPATCHER:
+                        return_unbegun(store.dispatch, beginnings, owner)
                 if former_owners:
                     store.dispatch.retire(former_owners)
                 return

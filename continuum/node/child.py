@@ -17,9 +17,11 @@ from typing import assert_never
 
 from continuum.config import DatabaseChoice
 from continuum.errors import ContinuumError, NodeError, WireError
+from continuum.node.beginnings import FileBeginnings, FileRegister
 from continuum.node.config import NodeConfig
 from continuum.node.logs import start_logging
 from continuum.node.rundir import RunDirectory
+from continuum.ports.beginnings import NOTHING_NOTED, Register
 from continuum.runtime.app import load_app
 from continuum.runtime.role import Ports, Role, log
 from continuum.runtime.shell import Shell, SystemClock
@@ -66,6 +68,7 @@ class Child:
             name=context.child_id,
             incarnation=context.incarnation,
             crew=crew_text(context, context.crew),
+            beginnings=FileBeginnings(site.run_directory.path.parent, context.boot),
         )
 
     def load_app(self) -> None:
@@ -86,6 +89,10 @@ class Child:
     def give_up(self, reason: str) -> None:
         """Tell the supervisor that to start this process again cannot help: the node ends with this line."""
         self._context.control.fatal(reason)
+
+    def register(self) -> Register:
+        """Where a worker notes what it begins."""
+        return FileRegister.open(self.site.run_directory.path.parent, self.ports.incarnation) or NOTHING_NOTED
 
     @property
     def application_name(self) -> str:

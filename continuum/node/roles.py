@@ -139,11 +139,14 @@ def run_worker(child: Child) -> int:
     child.load_app()
     wake, leading = Wake(), Leading()
     config = child.site.config
+    register, clock = child.register(), child.ports.clock
     executor = ThreadAndLoopExecutor(
-        registry.activity, config.slots, wake.set, child.ports.clock, leading.ready, leading.host
+        registry.activity, config.slots, wake.set, clock, leading.ready, leading.host, register
     )
     with _store(child) as store, closing(executor):
-        worker = Worker(child.ports, executor, store.dispatch, config.queues, config.slots, config.drain_s)
+        worker = Worker(
+            child.ports, executor, store.dispatch, config.queues, config.slots, config.drain_s, register
+        )
         shell = child.shell(worker)
         shell.watch(wake.fileno(), wake.clear)  # the role looks for results in every tick
         return leading.run(shell, executor)

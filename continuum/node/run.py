@@ -29,6 +29,7 @@ from continuum.config import (
 )
 from continuum.errors import ConfigurationError, ContinuumError
 from continuum.node.addresses import bind_of
+from continuum.node.beginnings import FileBeginnings, Life
 from continuum.node.checks import check_start
 from continuum.node.child import Site
 from continuum.node.config import NodeConfig
@@ -88,7 +89,9 @@ def supervise(
     with _stop_signals() as disarm, ExitStack() as stack:
         try:
             site = _prepare(config, choice, stack, lifeline_fd)
-            processes = _supervisor(site, lifeline_fd)
+            boot = secrets.token_hex(4)
+            stack.callback(Life.begin(site.run_directory.path.parent, boot).close)
+            processes = _supervisor(site, boot, lifeline_fd)
             on_start(site)
             code = processes.run()
         except _Stopped:
@@ -118,6 +121,7 @@ def _prepare(config: NodeConfig, choice: DatabaseChoice, stack: ExitStack, lifel
         database.url,
         migrate_schema=config.migrate or database.embedded,
         former_owners=run_directory.former_owners,
+        beginnings=FileBeginnings(path.parent, ""),
         release=run_directory.release,
         lifeline_fd=lifeline_fd,
     )
@@ -129,9 +133,9 @@ def _prepare(config: NodeConfig, choice: DatabaseChoice, stack: ExitStack, lifel
     return Site(config, choice, database.url, run_directory, app.versions, key)
 
 
-def _supervisor(site: Site, lifeline_fd: int | None) -> Supervisor:
+def _supervisor(site: Site, boot: str, lifeline_fd: int | None) -> Supervisor:
     config = site.config
-    boot, tree = secrets.token_hex(4), tree_of(config)
+    tree = tree_of(config)
     wanted = tuple(leaf.id for leaf in tree.leaves() if not leaf.on_demand)
 
     def publish(infos: list[ProcessInfo]) -> None:

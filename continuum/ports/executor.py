@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    def start(self, task: Execute) -> None:
-        """Run the attempt, at once or when one of the slots is free. The caller sees to it that no key comes twice."""
+    def start(self, task: Execute, slot: int = 0) -> None:
+        """Run the attempt, at once or when one of the slots is free. The caller sees to it that no key comes twice.
+        ``slot``: of the register, where its beginning is noted."""
         ...
 
     def stop(self, key: Key) -> None:

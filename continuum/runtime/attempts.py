@@ -6,16 +6,20 @@ After a crash of the engine the workers may still hold attempts. So for every at
     we have sent it (the run was only reloaded) -> its result comes
     a worker of this node holds it             -> its result comes to us from now on
     none does, and no worker died since        -> it never began: let it out, the same attempt
-    none does, and a worker (or the node) died -> it may have begun: a failed attempt (A5)
+    a worker (or the node) died since          -> what the dead have noted says whether it began (A16); if that
+                                                  cannot be read, it has, unless its back-off is not over
+    it began                                   -> a failed attempt (A5)
 
-"No worker died since" is the crew, ``<boot>:<deaths>``, that the event which began the attempt recorded.
+"No worker died since" is the crew, ``<boot>:<deaths>``, that the event which began the attempt recorded. The notes
+(``ports/beginnings``) are of one life of the node. So an attempt of another life goes into a task row when it is let
+out again: there stands who takes it, and so in whose notes to look for it.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from functools import partial
 
 import msgspec
@@ -35,6 +39,7 @@ from continuum.runtime.worker import outcome_of
 from continuum.wire.messages import Abandon, Disowned, Finished, Key, Recover, Recovered, Settled
 from continuum.wire.post import Peer
 
+UNSURE_S = 0.5  # by which engines may differ in what they take for the database's time
 _NO_PAYLOAD = type_name(PayloadError)
 _LOST = Failure(WORKER_DIED, "the worker process died during this attempt")
 
@@ -307,8 +312,13 @@ class Attempts:
 
     def worker_down(self, worker: Peer) -> None:
         """Its attempts have failed; and it cannot answer any more what it held."""
-        for key in self.placement.worker_down(worker):
-            self._lost(key)
+        dead = self.placement.worker_down(worker)
+        begun = self._begun(worker.incarnation) if dead else None
+        for key in dead:
+            if begun is None or key in begun:
+                self._lost(key)
+            else:
+                self._let_out_again(key)
         for key in [key for key, (_, asked) in self._asked.items() if worker in asked]:
             self._is_unknown(key, worker)
 
@@ -368,10 +378,30 @@ class Attempts:
         run = self._runs.get(key[0])
         if run is None or not _waits(run, key[1], key[2]):
             return
-        if attempt.crew == self._crew.text:
-            self.let_out(run, attempt.dispatch, self._ports.clock.monotonic())
+        wait_s = max(attempt.due_at - self._now_us(), 0) / 1e6 if attempt.due_at else attempt.dispatch.delay_s
+        boot = _boot(attempt.crew)
+        if attempt.crew != self._crew.text:
+            begun = self._ports.beginnings.begun(boot)
+            if key in begun if begun is not None else wait_s <= UNSURE_S or not attempt.due_at:
+                self._lost(key)
+                return
+        dispatch = msgspec.structs.replace(attempt.dispatch, delay_s=wait_s)
+        if boot == _boot(self._crew.text):
+            self.let_out(run, dispatch, self._ports.clock.monotonic())
         else:
-            self._lost(key)
+            run.put_row(execute_of(run, dispatch), dispatch.call.policy.queue, wait_s)
+            self._touch(run)
+
+    def _begun(self, worker: str) -> Set[Key] | None:
+        """Return what this worker of our node, which is dead, had begun; None if that is not known."""
+        return self._ports.beginnings.begun(worker.partition("-")[0], worker)
+
+    def _let_out_again(self, key: Key) -> None:
+        """It has not begun at the worker that died."""
+        run = self._runs.get(key[0])
+        dispatch = run.machine.dispatch(key[1]) if run is not None else None
+        if run is not None and dispatch is not None and dispatch.attempt == key[2]:
+            self._place(run, dispatch)
 
     def _lost(self, key: Key) -> None:
         run = self._runs.get(key[0])

@@ -35,7 +35,7 @@ from continuum.runtime.neighbours import DISPATCHER, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.quarantine import LONE_ENGINE, Quarantine
 from continuum.runtime.role import Ports
-from continuum.runtime.tasks import Tasks
+from continuum.runtime.tasks import Tasks, return_unbegun
 from continuum.runtime.vigil import Vigil
 from continuum.wire.messages import (
     Ask,
@@ -93,7 +93,7 @@ class Dispatcher:
         engine_deaths_max: int = DEATHS_MAX,
     ) -> None:
         self._clock, self._post = ports.clock, ports.post
-        self._dispatch, self._mailbox = dispatch, mailbox
+        self._dispatch, self._mailbox, self._beginnings = dispatch, mailbox, ports.beginnings
         self._queues, self._poll_s = tuple(queues), poll_s
         self._neighbours = Neighbours(ports)
         self._outage = Outage(ports.name, ports.clock)
@@ -307,6 +307,7 @@ class Dispatcher:
         retired = self._vigil.retired
         while retired:
             if Owner.parse(retired[-1]).engine == DISPATCHER:
+                return_unbegun(self._dispatch, self._beginnings, retired[-1])
                 self._wake(self._dispatch.lose_tasks(retired[-1], None))
             retired.pop()
             self._look_runs = True

@@ -18,6 +18,7 @@ from typing import Any
 from continuum.core.attempt import Outcome, cut_short, perform, unknown
 from continuum.core.definitions import Activity
 from continuum.errors import UnknownWorkflowError
+from continuum.ports.beginnings import NOTHING_NOTED, Register
 from continuum.ports.clock import Clock
 from continuum.runtime.isolation import Isolation
 from continuum.runtime.job import Job, Ledger, job_of
@@ -36,6 +37,7 @@ class ThreadAndLoopExecutor:
     ``lookup`` finds an activity by name, and raises ``UnknownWorkflowError``. ``slots``: how many attempts run at once,
     for each of the two kinds. ``wake`` is called from any thread when ``finished`` has something. ``spared`` says that
     the caller of ``start`` will run what it finds by ``take_lone``. ``home`` lets a thread run the event loop.
+    ``register``: where it is noted that an attempt begins.
     """
 
     def __init__(
@@ -46,10 +48,11 @@ class ThreadAndLoopExecutor:
         clock: Clock,
         spared: Callable[[], bool] = lambda: False,
         home: Host = in_thread,
+        register: Register = NOTHING_NOTED,
     ) -> None:
         self._lookup, self._slots, self._clock = lookup, slots, clock
         self._wake, self._spared = wake, spared
-        self._ledger = Ledger(wake, clock)
+        self._ledger = Ledger(wake, clock, register)
         self._isolation = Isolation(clock)
         self._threads = Threads(self._run, self._fail, slots, clock)
         self._loops = Loops(self._ledger.end, slots, clock, home)
@@ -59,7 +62,7 @@ class ThreadAndLoopExecutor:
         self._timeout_min_s = math.inf
         self._check_at = math.inf
 
-    def start(self, task: Execute) -> None:
+    def start(self, task: Execute, slot: int = 0) -> None:
         try:
             definition = self._lookup(task.activity)
         except UnknownWorkflowError as error:
@@ -68,7 +71,7 @@ class ThreadAndLoopExecutor:
         except Exception as error:  # noqa: BLE001 - whatever it is, the attempt has an outcome
             self._ledger.report(task, cut_short(task.activity, error))
             return
-        job = job_of(task, definition, self._ledger)
+        job = job_of(task, definition, self._ledger, slot)
         self._ledger.open(job)
         if self._lone is not None:
             self._queue_lone()

@@ -19,6 +19,7 @@ import msgspec
 
 from continuum.core.attempt import ActivityInfo, Outcome, silent, timed_out
 from continuum.core.definitions import Activity
+from continuum.ports.beginnings import NOTHING_NOTED, Register
 from continuum.ports.clock import Clock
 from continuum.wire.messages import Execute, Finished, Key
 
@@ -27,7 +28,8 @@ class Job(msgspec.Struct, eq=False):
     """``timed``: time may end it. ``ticket``: what `take` takes. ``started_at`` is set, by the monotonic clock, when it
     begins to run, ``seen_at`` also with every heartbeat; ``details`` is what the last one said. ``ending``: how it ends
     although it goes on, because it is late. ``killed``: nobody waits for it. ``cut_at``: when it was interrupted where
-    it blocked its loop. ``lone``: whoever runs it looks for its result. It is the ``Pulse`` of its attempt."""
+    it blocked its loop. ``lone``: whoever runs it looks for its result. ``slot``: where its beginning is noted. It is
+    the ``Pulse`` of its attempt."""
 
     task: Execute
     definition: Activity[..., Any]
@@ -43,6 +45,7 @@ class Job(msgspec.Struct, eq=False):
     killed: bool = False
     cut_at: float = -math.inf
     lone: bool = False
+    slot: int = 0
 
     def take(self) -> bool:
         """True for one caller: the one that starts the job, or that sees to it that it never starts."""
@@ -70,7 +73,9 @@ class Job(msgspec.Struct, eq=False):
         )
 
     def begin(self, now: float) -> None:
+        """Note that its code runs from here."""
         self.started_at = self.seen_at = now
+        self.ledger.note(self.slot, self.key)
 
     @property
     def last(self) -> bytes | None:
@@ -88,11 +93,11 @@ class Job(msgspec.Struct, eq=False):
         )
 
 
-def job_of(task: Execute, definition: Activity[..., Any], ledger: Ledger) -> Job:
+def job_of(task: Execute, definition: Activity[..., Any], ledger: Ledger, slot: int = 0) -> Job:
     """Return the job of an attempt, which `take` may take once."""
     timed = task.timeout_s is not None or task.heartbeat_timeout_s is not None
     key = (task.run, task.seq, task.attempt)
-    return Job(task, definition, ledger, key, definition.options.isolate, timed, [None])
+    return Job(task, definition, ledger, key, definition.options.isolate, timed, [None], slot=slot)
 
 
 def info_of(task: Execute, left_s: float | None) -> ActivityInfo:
@@ -120,8 +125,8 @@ class Ledger:
     ``wake`` is called from any thread when there is something to take, once until it is taken.
     """
 
-    def __init__(self, wake: Callable[[], None], clock: Clock) -> None:
-        self._wake = wake
+    def __init__(self, wake: Callable[[], None], clock: Clock, register: Register = NOTHING_NOTED) -> None:
+        self._wake, self.note = wake, register.note
         self.now = clock.monotonic
         self._open: dict[Key, Job] = {}
         self._finished: deque[Finished] = deque()

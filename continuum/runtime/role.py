@@ -20,6 +20,7 @@ from typing import Protocol
 
 import msgspec
 
+from continuum.ports.beginnings import NOTHING_NOTED, Beginnings
 from continuum.ports.clock import Clock
 from continuum.wire.messages import Message
 from continuum.wire.post import Peer, Post
@@ -36,6 +37,7 @@ class Ports(msgspec.Struct, frozen=True):
     name: str  # of the process, such as "engine-1"
     incarnation: str
     crew: str  # "<boot>:<n>", n counts the deaths of workers of this tree
+    beginnings: Beginnings = NOTHING_NOTED
 
 
 class Role(Protocol):

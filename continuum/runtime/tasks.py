@@ -4,13 +4,13 @@ A task here::
 
     claimed ──assign_task──► out at a worker ──Finished──► to the owner by message (runtime/passing) ──► Settled
        │                            │                └──no way, no answer──► offer_outcomes ──► Settled
-       │                            └──worker died──► lose_tasks: a failed attempt (A4)
+       │                            └──worker died──► had it begun? lose_tasks: a failed attempt (A4, A16)
        └──return_tasks, if it could not be assigned
 
 No more tasks are claimed than workers have credit for: what waits, waits in the database, where other nodes take it
 (A12). A task is assigned before it is sent, so that the death of its worker finds it; one whose assignment failed is
-not sent later, because by then it may be another's. What may have reached a worker that died is lost, never sent
-again (A5).
+not sent later, because by then it may be another's. What may have begun at a worker that died is lost, never sent
+again (A5); what its notes say has not begun is queued again.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from continuum.errors import JournalError
+from continuum.model.ids import Owner
+from continuum.ports.beginnings import Beginnings
 from continuum.ports.dispatch import ClaimedTask, Dispatch, Woken
 from continuum.ports.journal import READ_BYTES_MAX, ResultKey, TaskOutcome
 from continuum.runtime.claimers import Claimers
@@ -67,6 +69,7 @@ class Tasks:
         wake: Callable[[Sequence[Woken]], None],
     ) -> None:
         self._post, self._dispatch, self._claimers, self._wake = ports.post, dispatch, claimers, wake
+        self._beginnings = ports.beginnings
         self._passing = Passing(ports.post, ports.clock, neighbours)
         self._clock = ports.clock
         self._withdrawn_at = ports.clock.monotonic()
@@ -114,12 +117,16 @@ class Tasks:
         line = self._lines.pop(worker, None)
         out = line.out if line is not None else ()
         lost = [key for key in out if key not in self._results and key not in self._passing]
-        claimers = [self._claimer_of.pop(key) for key in lost]
+        begun = self._beginnings.begun(worker.incarnation.partition("-")[0], worker.incarnation)
+        claimers = [(key, self._claimer_of.pop(key)) for key in lost]
         for key in lost:
             self._owner_of.pop(key, None)
-        self._deaths.extend((claimer, worker) for claimer in dict.fromkeys(sorted(claimers)))
-        for claimer in claimers:
-            self._claimers.ended(claimer)
+        self._deaths.extend((claimer, worker) for claimer in dict.fromkeys(sorted(c for _, c in claimers)))
+        for key, claimer in claimers:
+            if begun is None or key in begun:
+                self._claimers.ended(claimer)
+            else:
+                self._returns.setdefault(claimer, []).append((UUID(bytes=key[0]), key[1], key[2]))
 
     def finished(self, worker: Peer, result: Finished) -> None:
         """Keep the result until it is stored, also of an attempt that was counted as lost: A7 sorts it out."""
@@ -167,8 +174,8 @@ class Tasks:
         if self.pending:
             self._note()
             self._offer()
+            self._return()  # first: what a dead worker had not begun is not lost with the rest
             self._lose()
-            self._return()
         if self._clock.monotonic() >= self._withdrawn_at:
             self._stop_withdrawn()
 
@@ -308,6 +315,16 @@ class Tasks:
 
     def _line(self, worker: Peer) -> _Line:
         return self._lines.setdefault(worker, _Line())
+
+
+def return_unbegun(dispatch: Dispatch, beginnings: Beginnings, claimer: str) -> None:
+    """Queue again what a dispatcher of another life had claimed, and its workers had not begun, as far as that is
+    known (A16)."""
+    begun = beginnings.begun(Owner.parse(claimer).incarnation.partition("-")[0])
+    if begun is not None:
+        keys = [key for key in dispatch.claimed([claimer]) if (key[0].bytes, *key[1:]) not in begun]
+        if keys:
+            dispatch.return_tasks(claimer, sorted(keys))
 
 
 def _key(task: ClaimedTask) -> TaskKey:

@@ -28,6 +28,7 @@ from uuid import UUID
 import msgspec
 
 from continuum.core.attempt import drained
+from continuum.ports.beginnings import NOTHING_NOTED, Register
 from continuum.ports.dispatch import Dispatch
 from continuum.ports.executor import Executor
 from continuum.ports.journal import TaskOutcome
@@ -67,12 +68,13 @@ NOBODY = Peer("", "")
 
 
 class _Held(msgspec.Struct, eq=False):
-    """An attempt between Execute and the end of our duty. ``claimed``: a task row stands behind it. ``details``: of its
-    last heartbeat. ``store_at``: when its result goes to the database."""
+    """An attempt between Execute and the end of our duty. ``claimed``: a task row stands behind it. ``slot``: of the
+    register. ``details``: of its last heartbeat. ``store_at``: when its result goes to the database."""
 
     requester: Peer
     claimed: bool
     activity: str
+    slot: int
     details: bytes = b""
     result: Finished | None = None
     store_at: float = math.inf
@@ -89,7 +91,9 @@ class Worker:
         queues: Sequence[str],
         slots: int = 100,
         drain_s: float = math.inf,
+        register: Register = NOTHING_NOTED,
     ) -> None:
+        self._register, self._slots_free = register, register.free
         self._node, self._drain_s = ports.node, drain_s
         self._cut_at = math.inf  # when a drain stops what still runs
         self._clock, self._post = ports.clock, ports.post
@@ -217,25 +221,30 @@ class Worker:
         if self._refused:
             self._refused.pop(key, None)
         claimed = sender.name == DISPATCHER
-        self._held[key] = _Held(sender, claimed, task.activity)
+        slot = self._slots_free.popleft() if self._slots_free else self._register.more()
+        self._held[key] = _Held(sender, claimed, task.activity, slot)
         self._open += 1
         if claimed:
             self._open_claimed += 1
             if sender not in self._holding:
                 self._unheld[sender] = None
-        self._executor.start(task)
+        self._executor.start(task, slot)
 
     def _settled(self, keys: Sequence[Key]) -> None:
         for key in keys:
             held = self._held.get(key)
             if held is not None and held.result is not None and not self._ownerless:
                 del self._held[key]  # as nearly all are
+                if held.slot:
+                    self._slots_free.append(held.slot)
             else:
                 self._forget(key)
 
     def _forget(self, key: Key) -> None:
         held = self._held.pop(key, None)
         if held is not None:
+            if held.slot:
+                self._slots_free.append(held.slot)
             self._ownerless.discard(key)
             if held.result is None:
                 self._open -= 1

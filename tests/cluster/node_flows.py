@@ -10,6 +10,7 @@ from pathlib import Path
 from continuum.core.attempt import activity_info, heartbeat, last_heartbeat
 from continuum.core.definitions import activity, workflow
 from continuum.core.effects import start_child, wait_signal
+from continuum.errors import ActivityError
 from continuum.model.retry import Retry
 
 TRIES = Retry(max_attempts=5, initial=0.05)  # the tests kill workers
@@ -84,6 +85,38 @@ def hang_once(marker: str) -> list[object]:
 @workflow
 async def hangs_once(marker: str) -> list[object]:
     return await hang_once(marker)
+
+
+@activity(retry=Retry(max_attempts=2, initial=3.0, jitter=0.0))
+def fail_once(marker: str) -> int:
+    """Say so and fail; the second attempt is the last."""
+    if activity_info().attempt == 1:
+        Path(marker).write_text(str(os.getpid()))
+        raise ValueError("not yet")
+    return activity_info().attempt
+
+
+@workflow
+async def fails_once(marker: str) -> int:
+    return await fail_once(marker)
+
+
+@activity
+def occupy(marker: str, gate: str, mark: str) -> str:
+    """Say that this has begun, and end when the gate is opened."""
+    with Path(marker).open("a") as file:
+        file.write(f"{mark}\n")
+    while not Path(gate).exists():
+        threading.Event().wait(0.02)
+    return mark
+
+
+@workflow
+async def occupies(marker: str, gate: str, mark: str) -> str:
+    try:
+        return await occupy(marker, gate, mark)
+    except ActivityError as error:
+        return error.type
 
 
 @workflow

@@ -21,7 +21,16 @@ from continuum.embedded import EmbeddedPostgres
 from continuum.errors import NodeError
 from continuum.node import Node
 from continuum.postgres import migrate
-from tests.cluster.node_flows import alone, chain, hangs_alone, hangs_once, stuck, wait_then_chain
+from tests.cluster.node_flows import (
+    alone,
+    chain,
+    fails_once,
+    hangs_alone,
+    hangs_once,
+    occupies,
+    stuck,
+    wait_then_chain,
+)
 from tests.cluster.nodes import (
     FLOWS,
     LIMIT_S,
@@ -148,6 +157,36 @@ def test_what_a_drain_cuts_short_is_done_by_the_next_node_and_does_not_count(
         assert run.result(timeout=LIMIT_S) == [2, ("half",)]
     (retried,) = [event for event in client.history(run.id) if event.type == "activity_retried"]
     assert "stopped by the drain of node n1 after 0.5 s" in str(retried.data)
+
+
+@pytest.mark.rule("A16", "A5")
+def test_of_a_killed_nodes_attempts_only_what_had_begun_is_lost(
+    database_url: str, instance: str, client: Client, open_folder: Path
+) -> None:
+    """A back-off, and attempts that waited for a slot, outlive `kill -9` of all processes of the node."""
+    config = config_of(database_url, instance, slots=2)
+    begun, gate = open_folder / "begun", open_folder / "gate"
+    with foreground_node(config, open_folder) as node:
+        failing = client.start(fails_once(str(open_folder / "failed")))
+        wait_pid(open_folder / "failed")
+        runs = {mark: client.start(occupies(str(begun), str(gate), mark)) for mark in "abcdef"}
+        wait_until(lambda: begun.exists() and len(begun.read_text().split()) == 2, "two have begun")
+        wait_until(
+            lambda: all(
+                any(e.type == "activity_scheduled" for e in client.history(r.id)) for r in runs.values()
+            ),
+            "all are scheduled",
+        )
+        pids = node.pids()
+        node.process.kill()
+        wait_until(lambda: not alive(pids[1:]), "all are dead")
+    first = begun.read_text().split()
+    gate.touch()
+    with foreground_node(config, open_folder):
+        results = {mark: run.result(timeout=LIMIT_S) for mark, run in runs.items()}
+        assert failing.result(timeout=LIMIT_S) == 2
+    assert results == {mark: "attempts_exhausted" if mark in first else mark for mark in runs}
+    assert sorted(begun.read_text().split()) == list("abcdef")
 
 
 def test_a_node_that_was_stopped_is_gone_and_can_be_started_again(node: Node, client: Client) -> None:

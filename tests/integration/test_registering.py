@@ -44,7 +44,7 @@ def test_registering_the_versions_is_tried_again_and_includes_the_older_ones(
         if len(pauses) == 2:
             rename(database_url, fresh_schema, "away", "continuum_workflow_versions")
 
-    checks._register(config, database_url, (), pause)
+    checks._register(config, database_url, (), pause=pause)
     assert len(pauses) == 2 and pauses == sorted(pauses)
     store = open_store(database_url, fresh_schema)
     found = {(row.workflow, row.version_hash) for row in store.catalog.versions()}
@@ -60,5 +60,5 @@ def test_a_database_that_stays_away_ends_the_start(database_url: str, fresh_sche
     rename(database_url, fresh_schema, "continuum_workflow_versions", "away")
     pauses: list[float] = []
     with pytest.raises(JournalError):
-        checks._register(config, database_url, (), pauses.append)
+        checks._register(config, database_url, (), pause=pauses.append)
     assert 0 < len(pauses) < 20

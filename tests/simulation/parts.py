@@ -63,7 +63,7 @@ class Bench:
     def queued(self) -> int:
         return len(self._queue)
 
-    def start(self, task: Execute) -> None:
+    def start(self, task: Execute, slot: int = 0) -> None:
         self._queue.append(task)
         self._fill()
 

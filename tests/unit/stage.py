@@ -14,7 +14,7 @@ from continuum.model.ids import Owner
 from continuum.model.run import RunSeed
 from continuum.ports.journal import Lease, RunCommit, TaskRow, TimerRow
 from continuum.runtime.role import Ports, Role
-from continuum.wire.messages import Message
+from continuum.wire.messages import Key, Message
 from continuum.wire.post import Peer, Post
 
 NODE, INSTANCE, BOOT = "n", "default", "b"
@@ -61,8 +61,19 @@ class Extra:
             self.post.send(Peer(to, incarnation), message)
 
 
+class Notes:
+    """What the dead have begun: by the life of a node, or one worker of it. What stands here in no way is not known."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, set[Key]] = {}
+
+    def begun(self, boot: str, incarnation: str | None = None) -> set[Key] | None:
+        return self.of.get(incarnation or boot)
+
+
 class Stage:
     def __init__(self) -> None:
+        self.beginnings = Notes()
         self.clock = HandClock()
         self.store = MemoryStore(lambda: 1_700_000_000.0 + self.clock.now)
         self.net = Datagrams()
@@ -72,7 +83,7 @@ class Stage:
 
     def ports(self, name: str, incarnation: str = "b-1") -> Ports:
         post = self._posts[name] = Post(name, incarnation, self.clock, self.net)
-        return Ports(self.clock, Random(1), post, NODE, INSTANCE, name, incarnation, CREW)
+        return Ports(self.clock, Random(1), post, NODE, INSTANCE, name, incarnation, CREW, self.beginnings)
 
     def play(self, name: str, role: Role) -> None:
         """Put ``role`` on; everybody who is here hears of it, and it hears of them."""

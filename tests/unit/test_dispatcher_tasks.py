@@ -7,6 +7,7 @@ import pytest
 from continuum.model.ids import Owner
 from continuum.ports.journal import Lease
 from continuum.ports.mailbox import Notice
+from continuum.runtime.tasks import return_unbegun
 from continuum.wire.messages import Settled, Wake
 from tests.unit.dispatcher_scene import CLAIMER, Scene, assigned, executed, finish
 from tests.unit.stage import INSTANCE
@@ -88,6 +89,36 @@ def test_the_tasks_of_a_dead_worker_are_failed_attempts_and_are_not_sent_again(s
     scene.stage.advance(6)
     assert scene.outcomes(lease) == [False]
     assert executed(other) == []
+
+
+@pytest.mark.rule("A16", "A5")
+def test_of_the_tasks_of_a_dead_worker_those_that_had_not_begun_are_done_by_another(scene: Scene) -> None:
+    begun, queued = scene.tasks(2)
+    worker = scene.worker("worker-1")
+    first, second = sorted(executed(worker), key=lambda task: task.run != begun.run_id.bytes)
+    other = scene.worker("worker-2", incarnation="b-5")
+    scene.stage.beginnings.of["b-1"] = {first.key}
+    scene.stage.kill("worker-1")
+    scene.stage.advance(6)
+    assert scene.outcomes(begun) == [False]
+    assert executed(other) == [second]
+    finish(scene, other, second)
+    assert scene.outcomes(queued) == [True]
+
+
+@pytest.mark.rule("A16", "A5")
+def test_what_a_dead_node_of_this_host_had_claimed_and_not_begun_is_queued_again(scene: Scene) -> None:
+    begun, queued = scene.tasks(2)
+    foreign = scene.stage.owner("dispatcher", "c-1", node="other")
+    claimed = scene.store.dispatch.claim_tasks(foreign, ["default"], 2)
+    assert len(claimed) == 2
+    return_unbegun(scene.store.dispatch, scene.stage.beginnings, foreign)
+    assert len(scene.store.dispatch.claimed([foreign])) == 2, "nobody can know"
+    scene.stage.beginnings.of["c"] = {(begun.run_id.bytes, 1, 1)}
+    return_unbegun(scene.store.dispatch, scene.stage.beginnings, foreign)
+    assert scene.store.dispatch.claimed([foreign]) == {(begun.run_id, 1, 1)}
+    (task,) = executed(scene.worker())
+    assert task.run == queued.run_id.bytes
 
 
 def test_a_result_that_came_before_its_worker_died_counts(scene: Scene) -> None:

@@ -42,7 +42,7 @@ class TableExecutor:
         self.beats: dict[Key, bytes] = {}
         self._finished: list[Finished] = []
 
-    def start(self, task: Execute) -> None:
+    def start(self, task: Execute, slot: int = 0) -> None:
         self.started.append(task)
 
     def stop(self, key: Key) -> None:
