@@ -76,11 +76,13 @@ class RunCancelledError(ContinuumError):
 class RunNotFoundError(ContinuumError):
     """No run has this id in this instance."""
 
-    def __init__(self, run_id: object) -> None:
-        super().__init__(
-            f"no run {run_id} in this instance; nothing was changed. "
-            "Check the id with `continuum run list --namespace all`"
-        )
+    def __init__(self, run_id: object, *, started_in_transaction: bool = False) -> None:
+        missing = f"no run {run_id} in this instance; nothing was changed. "
+        if started_in_transaction:
+            missing += "It was started in a transaction of the caller's that was never committed, or not yet"
+        else:
+            missing += "Check the id with `continuum run list --namespace all`"
+        super().__init__(missing)
         self.run_id = run_id
 
 

@@ -18,6 +18,7 @@ import psycopg
 
 from continuum.client import requests
 from continuum.client.blocking import RETRY_S
+from continuum.client.borrowed import refuse_unusable
 from continuum.client.bridge import blocking_view, to_the_end
 from continuum.client.handle import AsyncRunHandle
 from continuum.client.link import SESSIONS_MAX, Link
@@ -184,12 +185,17 @@ class AsyncClient:
     ) -> list[AsyncRunHandle[R]]:
         refuse_in_workflow(operation)
         seeds = requests.seeds_of(calls, ids, namespace, attributes, delay)
+        refuse_unusable(connection, asynchronous=True)
         if ids is None and connection is None:
             self._waiters.expect([seed.id for seed in seeds])
         blocking = blocking_view(connection)
         work = self._perform(self._operations.start, seeds, blocking, requests.if_exists(if_exists))
         await (work if connection is None else to_the_end(work))
-        return [AsyncRunHandle(self, seed.id, call.target) for seed, call in zip(seeds, calls, strict=True)]
+        borrowed = connection is not None
+        return [
+            AsyncRunHandle(self, seed.id, call.target, borrowed)
+            for seed, call in zip(seeds, calls, strict=True)
+        ]
 
     async def _result(
         self, run_id: UUID, workflow: Workflow[..., Any] | None, timeout: Duration | None

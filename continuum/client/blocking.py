@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 
 from continuum.client import requests
+from continuum.client.borrowed import refuse_unusable
 from continuum.client.handle import RunHandle
 from continuum.client.link import Link
 from continuum.client.operations import Operations
@@ -230,10 +231,14 @@ class Client:
     ) -> list[RunHandle[R]]:
         refuse_in_workflow(operation)
         seeds = requests.seeds_of(calls, ids, namespace, attributes, delay)
+        refuse_unusable(connection)
         if ids is None and connection is None:
             self._waiters.expect([seed.id for seed in seeds])
         self._operations.start(seeds, connection, requests.if_exists(if_exists))
-        return [RunHandle(self, seed.id, call.target) for seed, call in zip(seeds, calls, strict=True)]
+        borrowed = connection is not None
+        return [
+            RunHandle(self, seed.id, call.target, borrowed) for seed, call in zip(seeds, calls, strict=True)
+        ]
 
     def _result(self, run_id: UUID, workflow: Workflow[..., Any] | None, timeout: Duration | None) -> object:
         refuse_in_workflow("result")

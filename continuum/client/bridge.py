@@ -63,9 +63,6 @@ class _ConnectionView:
     def info(self) -> psycopg.ConnectionInfo:
         return self.connection.info
 
-    def execute(self, query: str) -> None:
-        self._carry(self.connection.execute(query))
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         block = self.connection.transaction()
@@ -79,7 +76,7 @@ class _ConnectionView:
 
     @contextmanager
     def cursor(self, **options: Any) -> Iterator[_CursorView]:
-        cursor = self.connection.cursor(**options)
+        cursor = psycopg.AsyncCursor(self.connection, **options)  # whatever class the caller's are of
         try:
             yield _CursorView(cursor, self._carry)
         finally:
@@ -93,8 +90,10 @@ class _CursorView:
         self._cursor = cursor
         self._carry = carry
 
-    def execute(self, query: Any, parameters: Any = None, *, binary: bool | None = None) -> Self:
-        self._carry(self._cursor.execute(query, parameters, binary=binary))
+    def execute(
+        self, query: Any, parameters: Any = None, *, binary: bool | None = None, prepare: bool | None = None
+    ) -> Self:
+        self._carry(self._cursor.execute(query, parameters, binary=binary, prepare=prepare))
         return self
 
     def fetchall(self) -> Sequence[Any]:

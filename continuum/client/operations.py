@@ -20,19 +20,25 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from continuum.client.link import Link
 from continuum.client.requests import IfExists
 from continuum.client.rows import history_of
 from continuum.core.definitions import Workflow, registry
-from continuum.errors import ContinuumError, RunExistsError, RunNotFoundError, RunTerminalError
+from continuum.errors import (
+    ContinuumError,
+    JournalError,
+    RunExistsError,
+    RunNotFoundError,
+    RunTerminalError,
+)
 from continuum.model.history import History
 from continuum.model.query import Query
 from continuum.model.run import RunSeed, RunState
 from continuum.ports.catalog import Cancelled, Ending, Inserted, Resumed, RunRow
-from continuum.postgres import PostgresStore
+from continuum.postgres import PostgresStore, borrowed
 from continuum.postgres.arrays import uuids
+from continuum.postgres.session import reason_of
 
 OWN_AGE_MARGIN_S = 1.0  # for the differing speeds of two clocks, and for what the database took to begin
 
@@ -204,9 +210,10 @@ class Operations:
         self, connection: psycopg.Connection[Any], seeds: Sequence[RunSeed], *, attach: bool
     ) -> None:
         with self._link.store() as store:
-            if not connection.autocommit and connection.info.transaction_status == TransactionStatus.IDLE:
-                # Begins the caller's transaction. Otherwise ours would be the outermost, and commit at its end.
-                connection.execute("select 1")
+            try:
+                borrowed.begin(connection)
+            except psycopg.Error as error:
+                raise JournalError("insert", reason_of(error)) from error
             with connection.transaction():
                 _check_taken(seeds, store.catalog.insert_with(connection, seeds), attach=attach)
 

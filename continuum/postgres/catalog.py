@@ -9,7 +9,6 @@ from uuid import UUID
 
 import psycopg
 from psycopg import ClientCursor, sql
-from psycopg.rows import tuple_row
 
 from continuum.errors import JournalError
 from continuum.model.events import EventRow
@@ -17,7 +16,7 @@ from continuum.model.query import Query
 from continuum.model.run import LIVE_STATES, RunSeed, RunState
 from continuum.ports.catalog import Cancelled, Ending, Inserted, Resumed, RunRow, Signalled, VersionRow
 from continuum.ports.overview import STUCK_MAX, Overview, OwnerView, QueueView, StuckRun
-from continuum.postgres import arrays, families
+from continuum.postgres import borrowed, families
 from continuum.postgres.arrays import byteas, doubles, nullable_uuids, texts, uuids
 from continuum.postgres.dispatch import versions_of
 from continuum.postgres.notices import told_run, told_signal
@@ -54,27 +53,24 @@ class PostgresCatalog:
     def insert_with(self, connection: psycopg.Connection[Any], seeds: Sequence[RunSeed]) -> list[Inserted]:
         """Insert runs by the caller's connection, in the caller's transaction if one is open, else in one of its own.
 
-        The connection's ``search_path`` names another schema than ours: it is set for the statement, and put back.
         After an error the caller's transaction goes on as if nothing had been tried (a savepoint).
 
         Raises:
             JournalError: the database refused; nothing was inserted.
         """
         try:
-            with connection.cursor(row_factory=tuple_row) as cursor:
-                arrays.adapt(cursor)
-                # Before transaction(): without autocommit this begins the caller's transaction, if it has not begun
-                # yet. transaction() would begin one of its own, and commit it.
-                ((previous,),) = cursor.execute("select current_setting('search_path')").fetchall()
-                path = sql.Identifier(self._session.schema).as_string(connection)
-                with connection.transaction():
-                    cursor.execute("select set_config('search_path', %s, true)", [path])
-                    rows = cursor.execute(statement("insert"), _seeds(seeds), binary=True).fetchall()
-                    taken: list[Row] = []
-                    if len(rows) < len(seeds):
-                        taken = cursor.execute(statement("taken"), _ids(seeds), binary=True).fetchall()
-                    cursor.execute("select set_config('search_path', %s, true)", [previous])
-                return _inserted(seeds, rows, taken)
+            with borrowed.cursor_on(connection, self._session.schema) as cursor:
+                cursor.execute(statement("insert"), _seeds(seeds), binary=True, prepare=False)
+                rows, taken = cursor.fetchall(), list[Row]()
+                if len(rows) < len(seeds):
+                    cursor.execute(statement("taken"), _ids(seeds), binary=True, prepare=False)
+                    taken = cursor.fetchall()
+            return _inserted(seeds, rows, taken)
+        except psycopg.errors.UndefinedTable as error:
+            raise JournalError(
+                "insert",
+                f"connection= leads to a database that has no schema {self._session.schema!r}; nothing was started",
+            ) from error
         except (psycopg.Error, UnicodeError) as error:
             raise JournalError("insert", reason_of(error)) from error
 

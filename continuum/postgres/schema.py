@@ -92,6 +92,7 @@ def migrate(url: str, schema: str) -> list[str]:
         )
     done: list[str] = []
     with _connected(url) as connection:
+        _refuse_encoding(connection)
         _patiently(lambda: _create(connection, schema))
         while (name := _patiently(lambda: _apply_next(connection, schema))) is not None:
             done.append(name)
@@ -145,7 +146,9 @@ def _made(connection: psycopg.Connection[Row], schema: str) -> list[_Applied]:
 
     Raises:
         UnknownInstanceError: its name; and the names that there are.
+        ConfigurationError: the database cannot hold every text.
     """
+    _refuse_encoding(connection)
     applied = _applied(connection, schema)
     instance = schema.removeprefix("continuum_")
     if (
@@ -195,6 +198,17 @@ def _refuse_foreign(applied: Sequence[_Applied], schema: str) -> None:
             )
 
 
+def _refuse_encoding(connection: psycopg.Connection[Row]) -> None:
+    """Raise if the database cannot store every text: a run would stop at the first one that it cannot, and in SQL_ASCII
+    texts are whatever bytes each client takes them for."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise ConfigurationError(
+            f"database {connection.info.dbname!r} has the encoding {encoding}, which cannot hold every text; nothing"
+            " was changed. Use one in UTF8: `createdb --encoding=UTF8 --template=template0 NAME`"
+        )
+
+
 def _create(connection: psycopg.Connection[Row], schema: str) -> None:
     """Create the schema and the table of migrations where they are missing."""
     with connection.transaction():
@@ -228,6 +242,11 @@ def _apply_next(connection: psycopg.Connection[Row], schema: str) -> str | None:
 def _lock(connection: psycopg.Connection[Row], schema: str) -> None:
     """Keep other migrations of this schema out until the end of the transaction."""
     connection.execute("set local lock_timeout = '120s'")
+    # A role may have been given others, for sessions of people. The session's own are ours to choose.
+    connection.execute("set local statement_timeout = 0")
+    connection.execute("set local idle_in_transaction_session_timeout = 0")
+    if connection.info.server_version >= 170000:
+        connection.execute("set local transaction_timeout = 0")
     connection.execute(
         "select pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"continuum migrate {schema}"]
     )
@@ -247,7 +266,8 @@ def _applied(connection: psycopg.Connection[Row], schema: str) -> list[_Applied]
         rows = connection.execute(
             sql.SQL(
                 "select version, name, checksum, applied_at from {}.continuum_migrations order by version"
-            ).format(sql.Identifier(schema))
+            ).format(sql.Identifier(schema)),
+            binary=True,
         )
         return [_Applied(*row) for row in rows]
     except psycopg.Error as error:

@@ -50,6 +50,8 @@ _CONNECTION: dict[str, str | int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
+# What it cannot say: statements and arrays are written in it, whatever role, server and environment prefer.
+_ENCODING = "UTF8"
 # Generic plans: a statement is planned once, not once a call. They may be made while the tables are empty, and are
 # kept while the tables grow: then only plans stay good that look up what they join, row by row, by an index. To an
 # empty table it seems cheaper to read it whole, to hash it, to sort it or to keep a copy.
@@ -57,6 +59,9 @@ _CONNECTION: dict[str, str | int] = {
 # processes costs a hundred times what most statements do.
 # The server, too, has to notice that a host has vanished: between two statements of a pipeline its session holds locks,
 # and no time-out of a transaction counts there. By default it would ask after two hours.
+# A role, a database or the environment (PGOPTIONS, PGTZ) may have other values, meant for people's sessions: how values
+# are written, when a session that only listens is ended, which plans are forbidden. Not among these are what is for an
+# administrator to decide (synchronous_commit, read-only sessions) and what only a superuser may set.
 _SETTINGS = {
     "default_transaction_isolation": "read committed",
     "plan_cache_mode": "force_generic_plan",
@@ -68,11 +73,29 @@ _SETTINGS = {
     "jit": "off",
     "statement_timeout": "30s",
     "idle_in_transaction_session_timeout": "60s",
+    "idle_session_timeout": "0",
+    "lock_timeout": "0",
+    "default_transaction_deferrable": "off",
+    "enable_indexscan": "on",
+    "enable_indexonlyscan": "on",
+    "enable_bitmapscan": "on",
+    "enable_nestloop": "on",
+    "enable_sort": "on",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "client_min_messages": "warning",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
 }
+_SETTINGS_OF_17 = {"transaction_timeout": "0"}
 
 
 _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
@@ -84,6 +107,10 @@ _REMEDIES: tuple[tuple[type[Exception], str], ...] = (
     (
         psycopg.errors.InsufficientPrivilege,
         "; nothing was changed: connect as the role that owns the schema, or have it granted to this one",
+    ),
+    (
+        psycopg.errors.ReadOnlySqlTransaction,
+        "; nothing was changed: connect to the primary, and as a role without default_transaction_read_only",
     ),
 )
 
@@ -105,12 +132,17 @@ def connect(url: str, application_name: str) -> psycopg.Connection[Row]:
     """
     given = conninfo_to_dict(url)
     missing = {name: value for name, value in _CONNECTION.items() if name not in given}
-    return psycopg.connect(
-        make_conninfo(url, **missing, fallback_application_name=application_name),
+    ours = {"client_encoding": _ENCODING, "fallback_application_name": application_name}
+    connection = psycopg.connect(
+        make_conninfo(url, **missing, **ours),
         autocommit=True,
         # psycopg would prepare what is repeated: a pooler may not know it, and our own would be deallocated with it.
         prepare_threshold=None,
     )
+    connection.isolation_level = (
+        psycopg.IsolationLevel.READ_COMMITTED
+    )  # of blocks; settings are for statements alone
+    return connection
 
 
 class Session:
@@ -310,12 +342,11 @@ def _prepare(connection: psycopg.Connection[Row], schema: str) -> bool:
     # One type for every integer: a statement is prepared once for each combination of parameter types.
     connection.adapters.register_dumper(int, Int8BinaryDumper)
     arrays.adapt(connection)
-    names = [*_SETTINGS, "search_path"]
-    values = [*_SETTINGS.values(), sql.Identifier(schema).as_string(connection)]
+    settings = _settings(schema, connection)
     rows = connection.execute(
         "select pg_backend_pid() <> %s, set_config(name, value, pg_backend_pid() <> %s)"
         " from unnest(%s::text[], %s::text[]) as setting(name, value)",
-        [connection.info.backend_pid, connection.info.backend_pid, names, values],
+        [connection.info.backend_pid, connection.info.backend_pid, list(settings), list(settings.values())],
         prepare=False,
     ).fetchall()
     pooled = bool(rows[0][0])
@@ -325,9 +356,14 @@ def _prepare(connection: psycopg.Connection[Row], schema: str) -> bool:
     return pooled
 
 
+def _settings(schema: str, connection: psycopg.Connection[Row]) -> dict[str, str]:
+    newer = _SETTINGS_OF_17 if connection.info.server_version >= 170_000 else {}
+    return {**_SETTINGS, **newer, "search_path": sql.Identifier(schema).as_string(connection)}
+
+
 def settings_of(schema: str, connection: psycopg.Connection[Row]) -> sql.Composed:
     """Return the statement that makes the settings until the end of its transaction."""
-    settings = {**_SETTINGS, "search_path": sql.Identifier(schema).as_string(connection)}
+    settings = _settings(schema, connection)
     made = (
         sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
         for name, value in settings.items()

@@ -3,7 +3,8 @@
 -- engine that has died there has no session any more, and its lock is free. Kept to the end of the transaction, it would
 -- make the next one who tries believe that the engine lives.
 -- A caller's transaction may take an hour to be committed, and the engine's row be gone by then: such a run is for the dispatchers.
--- What the engine is told may be the run itself (migration 0013).
+-- What the engine is told may be the run itself (migration 0013); its moment as a decimal number, because how a float is
+-- written depends on the session.
 with near as materialized (
     select owner, channel
     from continuum_owners
@@ -45,7 +46,7 @@ select
         else pg_notify(
             near.channel,
             'leased:' || replace(inserted.id::text, '-', '') || ':' || inserted.lease_token || ':'
-            || extract(epoch from inserted.created_at)::float8 || ':' || %(told)b::text
+            || extract(epoch from inserted.created_at)::text || ':' || %(told)b::text
         )
     end,
     case when %(early)b::boolean then set_config('synchronous_commit', 'off', true) end
