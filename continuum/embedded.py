@@ -25,7 +25,6 @@ import fcntl
 import os
 import re
 import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
@@ -39,6 +38,7 @@ from continuum.embedded_binaries import reachable, server_user
 from continuum.embedded_reaper import StopMode
 from continuum.embedded_server import ROLE, Endpoint, Server
 from continuum.errors import EmbeddedPostgresError
+from continuum.surroundings import beyond_standard, interpreter
 
 DATABASE = "continuum"
 
@@ -173,7 +173,7 @@ class EmbeddedPostgres:
             self.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
             if not (self.root / ".gitignore").exists():
                 (self.root / ".gitignore").write_text("*\n")
-            descriptor = os.open(self.root / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = beyond_standard(os.open(self.root / "users.lock", os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:
             raise EmbeddedPostgresError(
                 f"cannot use {self.root} for the embedded PostgreSQL: {error.strerror}; nothing was started. "
@@ -249,7 +249,7 @@ class EmbeddedPostgres:
 
     def _ensure_reaper(self, server: Server) -> None:
         here = embedded_reaper.namespace()
-        descriptor = os.open(self.root / "reaper.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = beyond_standard(os.open(self.root / "reaper.lock", os.O_RDWR | os.O_CREAT, 0o600))
         try:
             if not embedded_reaper.taken(descriptor) and os.pread(descriptor, 64, 0) not in (
                 b"",
@@ -257,13 +257,14 @@ class EmbeddedPostgres:
             ):
                 os.close(descriptor)  # it is of another container: what this one starts needs one of its own
                 descriptor = os.open(self.root / f"reaper-{here}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                descriptor = beyond_standard(descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, here.encode(), 0)
             # The lock goes with the descriptor: the reaper has it before anybody else can ask.
             subprocess.run(
                 [
-                    sys.executable,
+                    interpreter(),
                     "-I",
                     "-S",
                     embedded_reaper.__file__,
@@ -284,7 +285,7 @@ class EmbeddedPostgres:
         except (OSError, subprocess.CalledProcessError) as error:
             raise EmbeddedPostgresError(
                 f"could not start the process that stops the server with its last user: {error}; "
-                "check that sys.executable is a Python interpreter, or name a server with CONTINUUM_DATABASE_URL"
+                "name a server with CONTINUUM_DATABASE_URL"
             ) from error
         finally:
             os.close(descriptor)

@@ -38,6 +38,7 @@ from continuum.embedded_reaper import (
     taken,
 )
 from continuum.errors import EmbeddedPostgresError
+from continuum.surroundings import beyond_standard
 
 ROLE = "continuum"
 DEFAULT_PORT = 5432  # without TCP it only names the socket file
@@ -260,7 +261,7 @@ class Server:
     def _server_lock(self) -> Iterator[int | None]:
         """Hold the lock that a server hands on to its processes; None if one runs after all."""
         deadline = time.monotonic() + _ORPHANS_S
-        descriptor = os.open(self.place / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = beyond_standard(os.open(self.place / "server.lock", os.O_RDWR | os.O_CREAT, 0o600))
         _open_locks.add(descriptor)
         try:
             while not taken(descriptor):

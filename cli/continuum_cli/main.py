@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
+from continuum.surroundings import open_standard
 from continuum_cli.lazy import Entry, LazyGroup
 from continuum_cli.streams import as_typed, settle_streams
 
@@ -52,6 +54,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    open_standard()
     settle_streams()
     try:
         code = run(as_typed(sys.argv[1:]))
@@ -59,12 +62,21 @@ def main() -> None:
         code = 1
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:
-                stream.flush()
-        except BrokenPipeError:
+            stream.flush()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):  # such as a full disk
+                code = code or _report(error)
             # Who reads has seen enough, as `head` does. The interpreter would try to flush once more.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
+
+
+def _report(error: OSError) -> int:
+    from continuum_cli.failing import report
+
+    with suppress(OSError):  # it may be the disk that standard error is on
+        return report(error)
+    return 1
 
 
 def run(arguments: Sequence[str]) -> int:

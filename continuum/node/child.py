@@ -19,7 +19,7 @@ from continuum.config import DatabaseChoice
 from continuum.errors import ContinuumError, NodeError, WireError
 from continuum.node.beginnings import FileBeginnings, FileRegister
 from continuum.node.config import NodeConfig
-from continuum.node.logs import start_logging
+from continuum.node.logs import settle_logging, start_logging
 from continuum.node.rundir import RunDirectory
 from continuum.ports.beginnings import NOTHING_NOTED, Register
 from continuum.runtime.app import load_app
@@ -82,6 +82,7 @@ class Child:
         except NodeError as error:
             self.give_up(str(error))
             raise
+        settle_logging()
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)

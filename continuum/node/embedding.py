@@ -24,6 +24,7 @@ from continuum.node.config import NodeConfig
 from continuum.node.launch import COMMAND, Launch, Report, encode_launch, read_report
 from continuum.node.rundir import ProcessList, ProcessRow, read_processes
 from continuum.node.tree import tree_of
+from continuum.surroundings import interpreter, pipe
 
 _POLL_S = 0.02
 _STOP_EXTRA_S = 30.0  # beyond what the tree takes at most
@@ -155,7 +156,7 @@ class Node:
         self.stop()
 
     def _launch(self) -> Report:
-        report_fd, their_end = os.pipe()
+        report_fd, their_end = pipe()
         try:
             try:
                 self._process = _spawn(their_end)
@@ -216,7 +217,7 @@ def _importable(module: str) -> str:
 def _spawn(report_fd: int) -> subprocess.Popen[bytes]:
     search_path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100 - "" is the current folder
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, json.dumps(search_path)],
+        [interpreter(), "-c", COMMAND, json.dumps(search_path)],
         bufsize=0,
         stdin=subprocess.PIPE,
         pass_fds=(report_fd,),

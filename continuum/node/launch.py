@@ -20,6 +20,7 @@ from continuum.config import DatabaseChoice, Source
 from continuum.errors import NodeError
 from continuum.node.child import Site
 from continuum.node.config import NodeConfig
+from continuum.surroundings import open_standard
 
 # The program's own search path, so that the node imports what the program would; settings come over the pipe,
 # because a command line is no place for a password.
@@ -79,6 +80,7 @@ def main() -> None:
     """The fresh process: run the node that standard input describes, and exit."""
     from continuum.node.run import exit_code_of, supervise  # late: the program does not need the roles
 
+    open_standard()
     launch = msgspec.json.decode(_read(*_LENGTH.unpack(_read(_LENGTH.size))), type=Launch)
     os.set_inheritable(launch.report_fd, False)
 

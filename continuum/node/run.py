@@ -39,6 +39,7 @@ from continuum.node.rundir import ProcessList, RunDirectory, choose_run_director
 from continuum.node.tree import tree_of
 from continuum.runtime.role import log
 from continuum.supervisor.supervisor import ProcessInfo, Supervisor
+from continuum.surroundings import open_standard
 
 EXIT_FAILED, EXIT_USAGE = 1, 2
 # Longer than a call to a database that hangs: killing a worker for that would cost its activities an attempt.
@@ -85,6 +86,7 @@ def supervise(
     Raises:
         ContinuumError: it cannot start; nothing is left of it.
     """
+    open_standard()
     start_logging("supervisor", config.log_level)
     with _stop_signals() as disarm, ExitStack() as stack:
         try:

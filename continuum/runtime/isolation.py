@@ -27,6 +27,7 @@ from continuum.ports.clock import Clock
 from continuum.runtime.isolated import Beat, Ended, Prepare, Run, encode_frame, take_frame
 from continuum.runtime.job import Job
 from continuum.runtime.role import log
+from continuum.surroundings import interpreter, pipe
 
 _LAUNCH = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);"
@@ -48,11 +49,11 @@ class IsolatedProcess:
         opened: list[int] = []
         try:
             for _ in range(4):
-                opened += os.pipe()
+                opened += pipe()
             lifeline, self._lifeline, requests, self._requests, answers, writer, life, keeper = opened
             theirs = (lifeline, requests, writer, keeper)
             self._popen = subprocess.Popen(
-                [sys.executable, "-c", _LAUNCH, json.dumps([*map(os.fspath, sys.path)]), *map(str, theirs)],
+                [interpreter(), "-c", _LAUNCH, json.dumps([*map(os.fspath, sys.path)]), *map(str, theirs)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=theirs,
                 start_new_session=True,
