@@ -6,13 +6,15 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NoReturn
 
 from continuum.errors import NodeError
+from continuum.supervisor.leaving import EXIT_S, forget_exit_handlers, run_exit_handlers
+from continuum.supervisor.signals import STOPS, is_free
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_PATIENCE_S, _POLL_S = EXIT_S + 1.0, 0.005
 
 
 def answer_of(work: Callable[[], bytes], release: Callable[[], None], lifeline_fd: int | None) -> bytes:
@@ -25,7 +27,7 @@ def answer_of(work: Callable[[], bytes], release: Callable[[], None], lifeline_f
     """
     reader, writer = os.pipe()
     held, leash = os.pipe()  # the fork holds one end, and ends itself when the other is gone
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     pid = os.fork()
     if pid == 0:
         os.close(reader)
@@ -35,13 +37,26 @@ def answer_of(work: Callable[[], bytes], release: Callable[[], None], lifeline_f
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(writer)
         os.close(held)
-        return _read_line(reader, lifeline_fd)
+        line = _read_line(reader, lifeline_fd)
+        if _ended(pid):
+            pid = 0
+        return line
     finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)  # it has answered, or nobody wants its answer any more
-        os.waitpid(pid, 0)
+        if pid:
+            os.kill(pid, signal.SIGKILL)  # it does not leave, or nobody wants its answer any more
+            os.waitpid(pid, 0)
         os.close(reader)
         os.close(leash)
+
+
+def _ended(pid: int) -> bool:
+    """Give the fork the time that its application takes to leave; False if that is not enough."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def _answer(work: Callable[[], bytes], release: Callable[[], None], writer: int, held: int) -> NoReturn:
@@ -49,13 +64,15 @@ def _answer(work: Callable[[], bytes], release: Callable[[], None], writer: int,
     try:
         release()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # standard input may be the lifeline
-        for number in _SIGNALS:
+        forget_exit_handlers()
+        for number in filter(is_free, STOPS):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         threading.Thread(target=_end_with_parent, args=(held,), daemon=True).start()
         answer = work() + b"\n"
         while answer:
             answer = answer[os.write(writer, answer) :]
+        run_exit_handlers(0)
     finally:
         os._exit(0)
 

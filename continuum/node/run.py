@@ -38,6 +38,7 @@ from continuum.node.roles import mains_of
 from continuum.node.rundir import ProcessList, RunDirectory, choose_run_directory
 from continuum.node.tree import tree_of
 from continuum.runtime.role import log
+from continuum.supervisor.signals import STOPS, is_free
 from continuum.supervisor.supervisor import ProcessInfo, Supervisor
 from continuum.surroundings import open_standard
 
@@ -45,7 +46,6 @@ EXIT_FAILED, EXIT_USAGE = 1, 2
 # Longer than a call to a database that hangs: killing a worker for that would cost its activities an attempt.
 _SILENCE_S_MAX = 45.0
 _START_S_MAX = 300.0  # large applications import for a long time
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 OnStart = Callable[[Site], None]
 
@@ -173,7 +173,7 @@ def _stop_signals() -> Iterator[Callable[[], None]]:
         nonlocal armed
         armed = False
 
-    before = {number: signal.signal(number, on_signal) for number in _STOP_SIGNALS}
+    before = {number: signal.signal(number, on_signal) for number in STOPS if is_free(number)}
     try:
         yield disarm
     finally:

@@ -34,6 +34,7 @@ from continuum.runtime.job import info_of
 from continuum.wire.messages import Execute
 
 _PR_SET_PDEATHSIG = 1
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _LENGTH_BYTES = 4
 FRAME_BYTES_MAX = 1 << 30  # far above any payload
 
@@ -107,8 +108,9 @@ def main(lifeline: int, requests: int, answers: int, life: int) -> NoReturn:
     """The life of the keeper, and in its fork that of the activity process."""
     for descriptor in (lifeline, requests, answers, life):
         os.set_inheritable(descriptor, False)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    for number in _STOPS:  # the worker decides when it is over, also when every process is asked to stop
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _note)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     ended, wake = os.pipe()
@@ -125,6 +127,7 @@ def main(lifeline: int, requests: int, answers: int, life: int) -> NoReturn:
             os._exit(1)  # the keeper died before the kernel was told
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.register_at_fork(after_in_child=_default_signals)
         for descriptor in (lifeline, ended, wake, life):
             os.close(descriptor)
         _serve(requests, answers)
@@ -138,7 +141,15 @@ def main(lifeline: int, requests: int, answers: int, life: int) -> NoReturn:
 
 
 def _note(_number: int, _frame: object) -> None:
-    """The wakeup descriptor says it."""
+    """What the wakeup descriptor says, or nothing. A handler and not SIG_IGN, which programs that the activity executes
+    would inherit."""
+
+
+def _default_signals() -> None:
+    """In what the activity forks: signals are its own again."""
+    for number in _STOPS:
+        if signal.getsignal(number) is _note:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def _watch(process: int, lifeline: int, ended: int) -> int:

@@ -22,7 +22,8 @@ from setproctitle import setproctitle
 from continuum.errors import ConfigurationError
 from continuum.supervisor.control import ControlChannel, ControlLink, Fatal, control_pair
 from continuum.supervisor.directives import Exit
-from continuum.supervisor.signals import enter_child, held_back
+from continuum.supervisor.leaving import forget_exit_handlers, run_exit_handlers
+from continuum.supervisor.signals import WATCHED, enter_child, held_back
 from continuum.supervisor.spec import ChildSpec
 
 _PR_SET_PDEATHSIG = 1
@@ -151,12 +152,15 @@ def _live(
     code = 1
     try:
         enter_child()
+        forget_exit_handlers()
         _die_with(supervisor_pid)
         for release in releases:
             release()
         _detach(context)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         code = main(context)
+        if code == 0:
+            run_exit_handlers(code)
     except ConfigurationError as error:
         # "nothing was started or changed", and the next start would say the same
         context.control.fatal(str(error))
@@ -168,7 +172,7 @@ def _live(
         try:
             _flush()
         finally:
-            os._exit(code & 0xFF)  # no exit handlers: they would wait for threads that may never end
+            os._exit(code & 0xFF)  # not by returning: above this is the stack of the supervisor
 
 
 def _die_with(supervisor_pid: int) -> None:

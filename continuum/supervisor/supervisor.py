@@ -40,7 +40,7 @@ from continuum.supervisor.control import Stop as StopMessage
 from continuum.supervisor.directives import Directive, Escalate, Exit, Kill, Start, Stop, Terminate
 from continuum.supervisor.liveness import Liveness
 from continuum.supervisor.process import ChildContext, ChildMain, ChildProcess, fork_child
-from continuum.supervisor.signals import SignalPipe
+from continuum.supervisor.signals import STOPS, SignalPipe
 from continuum.supervisor.spec import ChildSpec, SupervisorSpec
 from continuum.supervisor.strategy import State, SupervisorTree
 
@@ -116,8 +116,8 @@ class Supervisor:
     def run(self) -> int:
         """Run to the end: 0 after a graceful stop, else 1 or what a child gave as fatal.
 
-        SIGTERM and SIGINT stop in order, a second one kills everything at once. To be called once, in the
-        main thread of a process without other threads: the children are forks of it.
+        SIGTERM, SIGINT and SIGHUP stop in order, a second SIGTERM or SIGINT kills everything at once. To be called
+        once, in the main thread of a process without other threads: the children are forks of it.
 
         Raises:
             NodeError: another thread runs, whose locks a fork would copy; nothing was started.
@@ -170,10 +170,14 @@ class Supervisor:
 
     def _on_signals(self) -> None:
         for number in self._signals.read():
-            if number not in (signal.SIGTERM, signal.SIGINT):
-                continue
-            self._stop_signal_count += 1
             name = signal.Signals(number).name
+            if number not in STOPS:
+                if number != signal.SIGCHLD:
+                    self._log("signal", name=name, meaning="none")
+                continue
+            if self._stop_signal_count and number == signal.SIGHUP:
+                continue  # systemd sends it after SIGTERM, and a terminal's end brings several
+            self._stop_signal_count += 1
             self._log("signal", name=name, count=self._stop_signal_count)
             if self._stop_signal_count == 1:
                 self._apply(self._tree.stop(time.monotonic(), f"stopped by {name}"))
@@ -231,6 +235,17 @@ class Supervisor:
             if child.reap():
                 self._listen(child)  # its last words, such as `Fatal`
                 self._on_exit(child, child.exit())
+        if os.getpid() == 1:
+            self._reap_strangers()
+
+    def _reap_strangers(self) -> None:
+        """Process 1 inherits what others have left, and nobody else can collect it."""
+        known = {child.pid for child in self._children.values()}
+        with suppress(ChildProcessError):
+            while found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                if found.si_pid in known:
+                    return  # it has exited in this moment: the next turn asks it how
+                os.waitpid(found.si_pid, 0)
 
     def _on_exit(self, child: ChildProcess, exit: Exit) -> None:
         child_id = child.spec.id

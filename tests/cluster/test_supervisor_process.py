@@ -197,7 +197,7 @@ def test_too_many_restarts_end_the_tree() -> None:
         assert program.named("left") == [{"event": "left", "child": "engine-1"}]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_first_signal_drains_in_reverse_order(number: signal.Signals) -> None:
     with supervised(("router", "engine"), ("engine-1", "engine"), ("worker-1", "worker")) as program:
         program.wait_running("router", "engine-1", "worker-1")
@@ -212,7 +212,7 @@ def test_a_first_signal_drains_in_reverse_order(number: signal.Signals) -> None:
         assert program.named("ended")[0]["reason"] == f"stopped by {number.name}"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_to_the_whole_group_still_drains(number: signal.Signals) -> None:
     """Ctrl-C and service managers signal the children too, which leave it to the supervisor."""
     with supervised(("engine-1", "engine"), ("worker-1", "worker")) as program:
@@ -221,6 +221,21 @@ def test_a_signal_to_the_whole_group_still_drains(number: signal.Signals) -> Non
             os.kill(pid, number)
         assert program.end() == 0
         assert [left["child"] for left in program.named("left")] == ["worker-1", "engine-1"]
+
+
+def test_signals_without_a_meaning_and_a_second_hangup_end_nothing() -> None:
+    """The end of a terminal brings several; a service manager sends one after SIGTERM."""
+    with supervised(("engine-1", "engine"), ("worker-1", "worker")) as program:
+        births = program.wait_running("engine-1", "worker-1")
+        for pid in (*(birth["pid"] for birth in births.values()), program.pid):
+            os.kill(pid, signal.SIGUSR1)
+            os.kill(pid, signal.SIGUSR2)
+        os.kill(program.pid, signal.SIGTERM)
+        os.kill(program.pid, signal.SIGHUP)
+        os.kill(program.pid, signal.SIGHUP)
+        assert program.end() == 0
+        assert [left["child"] for left in program.named("left")] == ["worker-1", "engine-1"]
+        assert "supervisor signal name='SIGUSR1' meaning='none'" in program.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -45,6 +46,24 @@ def end_hard(how: str) -> None:
     if how == "exit":
         os._exit(3)
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@activity(isolate=True)
+def wait_for_word(marker: str) -> list[object]:
+    """Say who we and our keeper are, wait for a file, and end a fork of our own by SIGTERM."""
+    path = Path(marker)
+    path.with_suffix(".new").write_text(f"{os.getpid()} {os.getppid()}")
+    path.with_suffix(".new").rename(path)
+    while not path.with_name("word").exists():
+        time.sleep(0.005)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, b"!")
+        threading.Event().wait()
+    os.read(reader, 1)
+    os.kill(child, signal.SIGTERM)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), "ended"]
 
 
 @activity(isolate=True)

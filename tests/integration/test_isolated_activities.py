@@ -135,6 +135,19 @@ def test_a_crash_is_a_failed_attempt_and_the_worker_goes_on(bench: Bench, how: s
     assert bench.value(bench.start(isolated_work.double_on_a_loop, 1)) == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_every_process_leaves_the_attempt_its_time(
+    bench: Bench, tmp_path: Path, number: signal.Signals
+) -> None:
+    marker = tmp_path / "pids"
+    key = bench.start(isolated_work.wait_for_word, str(marker))
+    bench.until(marker.exists, "it runs")
+    for pid in pids_in(marker):
+        os.kill(pid, number)
+    (tmp_path / "word").touch()
+    assert bench.value(key) == [-signal.SIGTERM, "ended"], "what it forks obeys signals as anywhere"
+
+
 @pytest.mark.rule("A9")
 def test_a_time_out_kills_the_process_with_its_children_and_frees_the_slot(
     bench: Bench, tmp_path: Path
