@@ -115,10 +115,12 @@ class Group:
         resolve: Callable[[], list[str]] = list,
         processes: Callable[[], list[ProcessStatus]] = list,
         about: About = About(),  # noqa: B008 - frozen
+        began: float | None = None,
         timing: Timing = LOCAL,
     ) -> None:
         self._place, self._clock, self._hosts = place, place.clock, hosts
         self._address, self._timing, self._list_processes = address, timing, processes
+        self._began = place.clock.monotonic() if began is None else began
         self._owner = Owner(place.node, place.instance, place.name, place.incarnation)
         self._registration = Registration(offload, place.clock, self._owner, resolve, self._born, self._found)
         self._entries = LocalEntries()
@@ -373,6 +375,7 @@ class Group:
             processes=self._list_processes(),
             engines=dict(self.load.engines),
             workers=dict(self.load.workers),
+            up_s=round(now - self._began, 3),
             counts={
                 **self.counts,
                 "wakes_sent": routing.wakes_sent,

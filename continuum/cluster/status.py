@@ -41,7 +41,8 @@ class MemberStatus(msgspec.Struct, frozen=True):
 
 class NodeStatus(msgspec.Struct, frozen=True):
     """``node`` answers, and sees ``members``, itself among them. ``processes``, ``engines`` and ``workers`` are those
-    of this node. ``counts``: what its group has sent, taken, dropped and ignored since it began."""
+    of this node. ``counts``: what its group has sent, taken, dropped and ignored since it began. ``up_s``: for how long
+    it has been running, by a clock that nobody sets."""
 
     node: str
     instance: str
@@ -54,6 +55,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     engines: dict[str, EngineLoad]
     workers: dict[str, WorkerLoad]
     counts: dict[str, int]
+    up_s: float = 0.0
 
 
 def status_of(member: Member, now: float) -> MemberStatus:

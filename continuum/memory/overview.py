@@ -25,6 +25,7 @@ def overview_of(tables: Tables) -> Overview:
             StuckRun(run.id, run.seed.workflow, run.attention or "", _until(run.due_at, tables.now))
             for run in stuck[:STUCK_MAX]
         ],
+        stuck_count=len(stuck),
     )
 
 

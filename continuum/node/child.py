@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import math
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from mmap import mmap
@@ -46,6 +47,7 @@ class Site:
     run_directory: RunDirectory
     versions: tuple[str, ...] = ()  # of workflows, that the application brings
     key: ClusterKey | None = None
+    began: float = field(default_factory=time.monotonic)  # which all processes of a machine have in common
 
 
 class Child:

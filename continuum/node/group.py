@@ -46,6 +46,7 @@ def run_group(child: Child) -> int:
             resolve=partial(resolve, site.config.join),
             processes=partial(_processes, site),
             about=_about(site),
+            began=site.began,
         )
         shell = child.shell(group)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-STUCK_MAX = 20  # runs that wait for a person, in one overview
+STUCK_MAX = 20  # runs that wait for a person, that one overview lists
 
 
 class OwnerView(msgspec.Struct, frozen=True):
@@ -44,7 +44,8 @@ class StuckRun(msgspec.Struct, frozen=True):
 class Overview(msgspec.Struct, frozen=True):
     """``due``: runs that nobody owns and that could be claimed now; ``oldest_s``: for how long the oldest has been due.
     ``sleeping``: runs that nobody owns, with a time at which they go on. Runs that wait for a signal alone, in
-    no engine, are counted nowhere: they cost a row, and to count them would cost reading all rows."""
+    no engine, are counted nowhere: they cost a row, and to count them would cost reading all rows. ``stuck`` lists the
+    first of the ``stuck_count`` runs that wait for a person."""
 
     owners: list[OwnerView]
     queues: list[QueueView]
@@ -52,3 +53,4 @@ class Overview(msgspec.Struct, frozen=True):
     oldest_s: float | None
     sleeping: int
     stuck: list[StuckRun]
+    stuck_count: int

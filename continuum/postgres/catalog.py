@@ -189,13 +189,15 @@ class PostgresCatalog:
     def overview(self) -> Overview:
         rows = self._session.rows
         ((due, oldest_s, sleeping),) = rows("overview_waiting", {})
+        stuck = rows("overview_stuck", {"limit": STUCK_MAX})
         return Overview(
             owners=[OwnerView(*row) for row in rows("overview_owners", {})],
             queues=[QueueView(*row) for row in rows("overview_queues", {})],
             due=due,
             oldest_s=oldest_s,
             sleeping=sleeping,
-            stuck=[StuckRun(*row) for row in rows("overview_stuck", {"limit": STUCK_MAX})],
+            stuck=[StuckRun(*row[:-1]) for row in stuck],
+            stuck_count=stuck[0][-1] if stuck else 0,
         )
 
     def collect_versions(self) -> list[tuple[str, str]]:

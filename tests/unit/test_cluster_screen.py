@@ -6,6 +6,7 @@ import io
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -51,7 +52,15 @@ def node(name: str, members: list[MemberStatus]) -> NodeStatus:
 
 
 def overview(**parts: object) -> Overview:
-    nothing = {"owners": [], "queues": [], "due": 0, "oldest_s": None, "sleeping": 0, "stuck": []}
+    nothing = {
+        "owners": [],
+        "queues": [],
+        "due": 0,
+        "oldest_s": None,
+        "sleeping": 0,
+        "stuck": [],
+        "stuck_count": 0,
+    }
     return Overview(**nothing | parts)  # type: ignore[arg-type]
 
 
@@ -93,7 +102,7 @@ def test_a_cluster_in_trouble_fits_the_screen_and_says_all_of_it(troubled: View,
     text = "\n".join(lines)
     assert "2 of 3 hosts alive" in text
     (beta,) = [line for line in lines if line.startswith("beta ") and "dead" in line]
-    assert "-75s" in beta, "for how long it has been gone"
+    assert beta.split()[:4] == ["beta", "dead", "75s", "2.1ms"], "for how long it has been gone"
     (alpha,) = [line for line in lines if line.startswith("alpha ") and "alive" in line]
     assert alpha.split()[:9] == ["alpha", "alive", "3d", "2.1ms", "8,000", "7,500", "431", "23.4", "180/200"]
     assert "supervisor  engine-1 starting  worker-1 ↻3" in text, (
@@ -114,6 +123,32 @@ def test_what_is_stuck_is_said_in_words(troubled: View) -> None:
         "4 runs are due and nobody takes them, the oldest for 31s",
         f"run {RUN} (shop.checkout) waits for you: its code has changed",
     ]
+
+
+def test_all_runs_that_wait_for_a_person_are_counted() -> None:
+    stuck = [StuckRun(UUID(int=n), "shop.checkout", "its code has changed", None) for n in range(20)]
+    view = View(AT, "default", overview=overview(stuck=stuck, stuck_count=304))
+    assert view.findings()[0] == "304 runs wait for you; the first 20 of them:"
+    assert len(view.findings()) == 21
+    assert any("304 runs wait for you" in line for line in drawn(view, 80))
+    all_of_them = View(AT, "default", overview=overview(stuck=stuck, stuck_count=20))
+    assert len(all_of_them.findings()) == 20
+
+
+@pytest.mark.parametrize("ahead_s", [-3600.0, 3600.0])
+def test_the_clocks_of_hosts_say_nothing_of_how_long_a_node_has_been_running(ahead_s: float) -> None:
+    """A node measures it by itself; of one that does not answer it is known for how long others have seen it."""
+    about = About("1.0", ("default",), (), 0, AT.timestamp() + ahead_s)
+    members = [
+        msgspec.structs.replace(member(name), about=about, since_s=7000.0) for name in ("alpha", "gamma")
+    ]
+    answers = msgspec.structs.replace(node("alpha", members), up_s=300.0)
+    view = View(AT, "default", "alpha", members, {"alpha": answers}, overview=overview())
+    alpha, gamma = [
+        line.split() for line in drawn(view, 200) if line.startswith(("alpha  alive", "gamma  alive"))
+    ]
+    assert alpha[2] == "5m"
+    assert gamma[2] == "116m"
 
 
 def test_without_a_group_the_database_is_shown_as_what_it_is(troubled: View) -> None:

@@ -81,7 +81,7 @@ def _hosts(view: View, wide: bool) -> Table:
         rest = [member.address, about.version, ", ".join(about.queues), str(about.of)] if wide else []
         shown.add_row(
             cell(member.name),
-            cell(member.status, _STYLES.get(member.status, "")),
+            cell(_health(member), _STYLES.get(member.status, "")),
             _up(view, member),
             "-" if member.rtt_s is None else f"{member.rtt_s * 1000:.1f}ms",
             *(numbers if here else [""] * len(numbers)),
@@ -91,11 +91,19 @@ def _hosts(view: View, wide: bool) -> Table:
 
 
 def _up(view: View, member: MemberStatus) -> str:
-    """For how long the node has been running, or, for one that is gone, has been gone."""
+    """For how long the node has been running, nothing for one that is gone. It has measured that itself; of one that
+    does not answer only the start is known, by its own clock, and for how long others have seen it."""
     if member.status in ("dead", "left"):
-        return f"-{span(member.since_s)}"
-    started = member.about.started_at
-    return span(view.at.timestamp() - started) if started else "?"
+        return ""
+    node, started = view.nodes.get(member.name), member.about.started_at
+    if node is not None and node.up_s:
+        return span(node.up_s)
+    return span(max(view.at.timestamp() - started, member.since_s)) if started else "?"
+
+
+def _health(member: MemberStatus) -> str:
+    """The status, and for how long a node that is gone has been so."""
+    return f"{member.status} {span(member.since_s)}" if member.status in ("dead", "left") else member.status
 
 
 def _trees(view: View) -> Table:
@@ -186,5 +194,7 @@ def _stuck(view: View) -> Iterator[RenderableType]:
         return
     lines = [Text(f"- {cell(line).plain}", style="yellow") for line in findings[:FINDINGS_MAX]]
     if len(findings) > FINDINGS_MAX:
-        lines.append(Text(f"- and {len(findings) - FINDINGS_MAX} more (--json has all)", style="yellow"))
+        lines.append(
+            Text(f"- and {len(findings) - FINDINGS_MAX} more lines (--json has them)", style="yellow")
+        )
     yield _part("LOOK AT", Text("\n").join(lines))

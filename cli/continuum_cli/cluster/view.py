@@ -175,5 +175,7 @@ def _waiting(view: View, overview: Overview) -> Iterator[str]:
             yield f"queue {queue.queue} has {queue.due} tasks to do, the oldest for {span(queue.oldest_s)}"
     if overview.oldest_s is not None and overview.oldest_s > LATE_S:
         yield f"{overview.due} runs are due and nobody takes them, the oldest for {span(overview.oldest_s)}"
+    if overview.stuck_count > len(overview.stuck):
+        yield f"{overview.stuck_count:,} runs wait for you; the first {len(overview.stuck)} of them:"
     for run in overview.stuck:
         yield f"run {run.id} ({run.workflow}) waits for you: {run.attention}"

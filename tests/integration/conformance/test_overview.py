@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from continuum.ports.overview import STUCK_MAX
 from tests.integration.conformance.scene import HOUR_S, OTHER, OWNER, Scene, task
 
 
@@ -47,6 +48,13 @@ def test_queues_say_what_waits_in_them_and_for_how_long(scene: Scene) -> None:
     assert default.oldest_s is not None and default.oldest_s >= 0
     assert (gpu.queue, gpu.queued, gpu.due, gpu.running) == ("gpu", 1, 1, 0)
     assert {view.owner: view.tasks for view in scene.catalog.overview().owners} == {OWNER: 1, OTHER: 0}
+
+
+def test_all_runs_that_wait_for_a_person_are_counted_and_the_first_are_listed(scene: Scene) -> None:
+    for _ in range(STUCK_MAX + 3):
+        scene.release(scene.leased(), None, "its code has changed")
+    seen = scene.catalog.overview()
+    assert (len(seen.stuck), seen.stuck_count) == (STUCK_MAX, STUCK_MAX + 3)
 
 
 def test_a_run_that_waits_for_a_person_is_stuck_until_it_ends(scene: Scene) -> None:
