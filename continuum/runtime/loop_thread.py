@@ -115,6 +115,11 @@ class LoopThread:
             self._call(self._answer)
         return 0.0
 
+    def forgive(self, away_s: float) -> None:
+        """Do not count so much of the time for which it has not answered."""
+        if self._asked_at is not None:
+            self._asked_at += away_s
+
     def expire(self, now: float) -> None:
         """While the loop is blocked: end the jobs whose time is over, and interrupt one of them that blocks it."""
         over = False

@@ -96,8 +96,12 @@ class Loops:
 
     def look(self, now: float) -> None:
         """Look whether the loops turn, and do for those that do not what they cannot do themselves."""
-        pause_s = math.inf
+        late_s, pause_s = now - self.look_at, math.inf
         for loop in self._all.copy():
+            if late_s > LOOK_S:
+                loop.forgive(
+                    late_s
+                )  # this process stood still, or had no turn: that says nothing of its loops
             silent_s = loop.look(now)
             if silent_s >= SILENT_S:
                 loop.expire(now)

@@ -90,6 +90,17 @@ def test_a_loop_that_turns_again_takes_its_place_back(bench: Bench, gate: Gate, 
     assert bench.value(bench.start(loop_of)) == home
 
 
+def test_a_process_that_stood_still_does_not_take_its_loops_for_blocked(bench: Bench, gate: Gate) -> None:
+    bench.start(blocker(gate))
+    bench.until(lambda: gate.inside == 1)
+    loops = bench.executor._loops
+    loops.look(loops.look_at)  # leaves a question
+    loops.look(loops.look_at + 3600.0)  # as after a suspended machine has woken up
+    assert bench.executor.stuck == []
+    loops.look(loops.look_at + BLOCKED_S / 20)
+    assert bench.executor.stuck == []
+
+
 @pytest.mark.rule("A9")
 def test_a_worker_whose_loops_are_blocked_too_often_is_worn_out(
     bench: Bench, gate: Gate, quick: None
