@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 
 class Lanes:
-    """Journal work of one engine: it happens a little later, its answer arrives a little later again, or never."""
+    """Journal work of one engine: it happens a little later, its answer arrives a little later again, or never. What an
+    engine has sent happens also when it is dead, at times much later: the server was busy with it. By then the runs
+    may be another's, and only the fence knows."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -28,8 +30,12 @@ class Lanes:
         world = self._process.world
         world.clock.after(world.latency_s(), lambda: self._happen(ticket, work))
 
-    def _happen(self, ticket: int, work: Callable[[Desk], object]) -> None:
+    def _happen(self, ticket: int, work: Callable[[Desk], object], late: bool = False) -> None:
         world = self._process.world
+        if not self._process.alive and not late and world.random.random() < 0.5:
+            delay_s = world.random.expovariate(1 / 0.5)
+            world.clock.after(delay_s, lambda: self._happen(ticket, work, late=True))
+            return
         try:
             completion = Completion(ticket, work(Desk(world.journal_of(self._process), world.store.dispatch)))
         except JournalError as error:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any
@@ -151,10 +151,11 @@ class WatchedJournal:
         self, batch: Sequence[RunCommit], announce: bool = False, told: Told | None = None
     ) -> set[UUID]:
         written: set[UUID] = set()
+        held = self._world.leases_of(batch)
         try:
             written = self._journal.commit(batch, announce, told)
         finally:
-            self._world.note_commit(self._owner, batch, written)
+            self._world.note_commit(self._owner, batch, written, held)
         return written
 
 
@@ -295,9 +296,24 @@ class World:
 
     # -- what must never happen
 
-    def note_commit(self, owner: str, batch: Sequence[RunCommit], written: set[UUID]) -> None:
+    def leases_of(self, batch: Sequence[RunCommit]) -> dict[UUID, tuple[int | None, str | None]]:
+        """Return the tokens and owners under which these runs are leased now."""
+        runs = self.store._database._tables.runs
+        return {c.run_id: (runs[c.run_id].token, runs[c.run_id].owner) for c in batch if c.run_id in runs}
+
+    def note_commit(
+        self,
+        owner: str,
+        batch: Sequence[RunCommit],
+        written: set[UUID],
+        held: Mapping[UUID, tuple[int | None, str | None]],
+    ) -> None:
         for commit in batch:
             if commit.run_id in written:
+                lease = held.get(commit.run_id, (None, None))
+                assert lease[0] == commit.token, (
+                    f"seed {self.seed}: written under {commit.token}, leased under {lease}"
+                )
                 token, writer = self._tokens.get(commit.run_id, (0, owner))
                 assert commit.token >= token, f"seed {self.seed}: an older lease wrote after a newer one"
                 assert commit.token > token or writer == owner, (

@@ -165,8 +165,10 @@ def test_a_workflow_that_says_nothing_gets_snapshots_only_if_its_engine_is_told_
         lambda good: msgspec.structs.replace(good, data=msgspec.msgpack.encode((FORMAT + 1, []))),
         lambda good: msgspec.structs.replace(good, version_hash="another"),
         lambda good: msgspec.structs.replace(good, upto_seq=good.upto_seq - 1),
+        lambda good: msgspec.structs.replace(good, upto_seq=good.upto_seq + 1),
+        lambda good: msgspec.structs.replace(good, upto_seq=10**6),
     ],
-    ids=["unreadable", "newer format", "other version", "too short"],
+    ids=["unreadable", "newer format", "other version", "one more than it says", "one less", "far less"],
 )
 def test_a_snapshot_of_no_use_is_ignored_with_a_log_line(
     damage: object, caplog: pytest.LogCaptureFixture
