@@ -98,7 +98,7 @@ def migrate(url: str, schema: str) -> list[str]:
             done.append(name)
     session = Session(url, schema, "continuum-migrate")
     try:
-        ensure_partitions(session)
+        ensure_partitions(session, rows_max=None)
     finally:
         session.close()
     return done

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.errors import ProgramLimitExceeded
+from psycopg.errors import CheckViolation, ProgramLimitExceeded
 from psycopg.pq import TransactionStatus
 from psycopg.types.numeric import Int8BinaryDumper
 
@@ -333,6 +333,8 @@ def failure_of(operation: str, error: Exception) -> JournalError:
     refused = isinstance(
         error, UnicodeError | psycopg.DataError | psycopg.IntegrityError | ProgramLimitExceeded
     )
+    if isinstance(error, CheckViolation):  # the partition was chosen before another one was attached
+        refused = False
     too_slow = isinstance(error, psycopg.errors.QueryCanceled)
     return JournalError(operation.replace("_", " "), reason_of(error), refused=refused, too_slow=too_slow)
 
