@@ -62,6 +62,9 @@ def _checked(catalog: Catalog, row: RunRow, code: Workflow[..., Any] | None, cho
         drift = verify(_identity(row), code, row.args, events) if events else None
     except JournalError as error:
         return msgspec.structs.replace(run, verdict="unreadable", reason=error.reason)
+    except Exception as error:  # noqa: BLE001 - a damaged row may say anything, and is only one of many
+        reason = f"{type(error).__name__}: {error}"
+        return msgspec.structs.replace(run, verdict="unreadable", reason=reason)
     return msgspec.structs.replace(run, verdict="matches" if drift is None else "drifts", drift=drift)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from continuum.core.definitions import Registry, Workflow, activity
@@ -187,6 +188,15 @@ def test_a_history_that_cannot_be_read_is_said_to_be_so() -> None:
     runs.add(None, [EventRow(1, 2, b"\xc1")])
     (checked,) = runs.check(definition(old))
     assert checked.verdict == "unreadable" and checked.reason is not None and "damaged" in checked.reason
+
+
+def test_a_run_whose_row_is_damaged_is_unreadable_and_the_others_are_checked() -> None:
+    runs = Runs()
+    damaged, whole = runs.add(None, journal()), runs.add(None, journal())
+    record = runs.store._database._tables.runs[damaged]
+    record.seed = msgspec.structs.replace(record.seed, args=b"\xc1")
+    verdicts = {run.run_id: run.verdict for run in runs.check(definition(old))}
+    assert verdicts == {damaged: "unreadable", whole: "matches"}
 
 
 def test_more_runs_than_a_page_are_all_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
