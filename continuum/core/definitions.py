@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from continuum.core.call import ActivityCall, WorkflowCall
 from continuum.core.decorated import Kind, decorated_function
+from continuum.core.defaults import keep_defaults  # noqa: F401 - the scan hands it what it finds
 from continuum.core.determinism import scan
 from continuum.core.determinism.sources import source_of
 from continuum.core.loop import running

@@ -9,6 +9,7 @@ from continuum.core.drift import Drift
 from continuum.core.failure import activity_error, failure_of
 from continuum.core.fingerprint import fingerprint_of, is_same, name_in
 from continuum.core.loop import outside
+from continuum.core.pending import Restore
 from continuum.core.site import site_text, user_site
 from continuum.errors import PayloadError
 from continuum.model import payload
@@ -18,6 +19,7 @@ from continuum.model.retry import type_name
 if TYPE_CHECKING:
     from continuum.core.machine import Machine
 
+_NO_PAYLOAD = type_name(PayloadError)
 ARGUMENTS = "the arguments, completed#"
 """What stands for the function of a side effect that is the run's arguments; no name of a function has blanks."""
 
@@ -63,6 +65,35 @@ def completed_arguments(machine: Machine, args: bytes) -> bytes:
     return whole
 
 
+def default_of(machine: Machine, factory: Callable[[], object], told: str, restore: Restore) -> object:
+    """Return what the default factory of a field gives, journaled as a side effect of the name ``told``.
+
+    Histories of before have no such event: there, and where nothing is recorded any more, the factory is just called;
+    and so it is for what cannot be journaled at all.
+    """
+    cursor, function = machine.cursor, f"{told}#"
+    if cursor.closed or cursor.drift is not None:
+        return factory()
+    recorded = cursor.expected()
+    site = site_text(user_site())
+    if recorded is None:
+        effect = _performed(factory, site, function, cursor.drawn)
+        cursor.issue(effect)
+    elif type(recorded) is SideEffect and recorded.function == function and cursor.drew(recorded):
+        effect = recorded
+        cursor.accept()
+    elif getattr(recorded, "draws", None) is None:
+        return factory()
+    else:
+        cursor.drifted("side effect", f"{site}, {told}")
+    if effect.failure is not None and effect.failure.type == _NO_PAYLOAD:
+        with outside():
+            return factory()
+    if effect.failure is not None:
+        raise _error_of(effect.failure, function)
+    return restore(payload.decode(effect.value, path=told))
+
+
 def patched(machine: Machine, id: str) -> bool:
     """Whether the run is new enough for the patch ``id``: one answer for the run's whole life (D7)."""
     return machine.cursor.patched(id, site_text(user_site()))
@@ -71,7 +102,7 @@ def patched(machine: Machine, id: str) -> bool:
 def _error_of(failure: Failure, function: str) -> Exception:
     """A value that cannot be journaled is refused by a `PayloadError`, as an argument is; what the function raised
     comes as that of an activity does. Side effects of before the function was recorded knew the latter only."""
-    if function and failure.type == type_name(PayloadError):
+    if function and failure.type == _NO_PAYLOAD:
         return PayloadError(failure.message)
     return activity_error(failure, 1, False)
 

@@ -9,6 +9,7 @@ import datetime as dt
 import decimal
 import itertools
 import uuid
+from collections.abc import Iterable
 from types import FunctionType
 
 from continuum.core.determinism.evaluation import Evaluator, is_set, texts
@@ -61,6 +62,12 @@ class CallChecks:
                 self._check_given(node)
             else:
                 self._check_stranger(node, callee)
+
+    def check_handed_on(self, node: ast.Call, functions: Iterable[Value]) -> None:
+        """Note functions that the call hands on to what calls them: `map(handler, ...)`, `sorted(..., key=handler)`."""
+        for value in functions:
+            if isinstance(value, Known):
+                self._check_stranger(node, value)
 
     def check_getattr(self, node: ast.Call, scope: Scope) -> None:
         """``getattr(time, "time")`` is ``time.time``; of a module with denied parts the name must be readable."""

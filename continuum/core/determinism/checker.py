@@ -17,11 +17,13 @@ from continuum.core.determinism.calls import CallChecks
 from continuum.core.determinism.evaluation import Evaluator
 from continuum.core.determinism.handling import check_finally, check_handlers
 from continuum.core.determinism.helpers import functions_of
+from continuum.core.determinism.hidden import HiddenChecks, own_functions_of
 from continuum.core.determinism.notes import Notes
 from continuum.core.determinism.objects import denied, guarded, names_of
 from continuum.core.determinism.scopes import Comprehension, Scope
 from continuum.core.determinism.table import rule_named
 from continuum.core.determinism.values import Known, Local, Values
+from continuum.model.completion import factories_of
 
 _DYNAMIC = rule_named("dynamic-code")
 _SIDE_EFFECT = "continuum.side_effect"
@@ -42,6 +44,7 @@ class Checker:
     def __init__(self, evaluator: Evaluator, notes: Notes, variables: dict[str, object]) -> None:
         self._evaluator, self._notes, self._variables = evaluator, notes, variables
         self._calls = CallChecks(evaluator, notes, str(variables.get("__name__", "")))
+        self._hidden = HiddenChecks(evaluator, notes, variables)
         self._seen: set[int] = set()
         self._covered: set[int] = set()  # calls of activities of which somebody has said how to undo them
 
@@ -58,6 +61,15 @@ class Checker:
             case ast.AnnAssign(target=target, value=value):
                 if value is not None:
                     self._assigned([target], value, scope)
+            case ast.AugAssign(target=target):
+                self._hidden.check_target(target, scope)
+                self._children(node, scope)
+            case ast.Delete(targets=targets):
+                for each in targets:
+                    self._hidden.check_target(each, scope)
+                self._children(node, scope)
+            case ast.Global():
+                self._hidden.check_global(node)
             case ast.For(iter=source):
                 self._calls.check_iteration(source, scope)
                 self._children(node, scope)
@@ -92,6 +104,7 @@ class Checker:
             if isinstance(target, ast.Tuple | ast.List):
                 self._calls.check_iteration(value, scope)
             if not isinstance(target, ast.Name):
+                self._hidden.check_target(target, scope)
                 self._children(target, scope)
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) -> None:
@@ -149,6 +162,9 @@ class Checker:
                     self.expression(part, scope, use)
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
                 self._comprehension(node, scope)
+            case ast.FormattedValue(value=value):
+                self._hidden.check_text(node, self._evaluator.evaluate(value, scope))
+                self._children(node, scope)
             case ast.Starred(value=value) | ast.YieldFrom(value=value):
                 self._calls.check_iteration(value, scope)
                 self.expression(value, scope)
@@ -165,6 +181,7 @@ class Checker:
                 return True
             if use is Use.NAMING:
                 continue
+            self._notes.helpers += own_functions_of(value, self._variables)
             if isinstance(value, Local):
                 self._local(value)
             elif isinstance(value, Known) and isinstance(value.obj, ModuleType):
@@ -197,6 +214,7 @@ class Checker:
         callees = [v for v in self._evaluator.evaluate(node.func, scope) if isinstance(v, Known)]
         objects = [callee.obj for callee in callees]
         self._note_compensations(node, objects)
+        self._notes.made += [(obj, node) for obj in objects if isinstance(obj, type) and factories_of(obj)]
         self.expression(node.func, scope, Use.BASE)
         arguments = list(node.args)
         if any(_SIDE_EFFECT in names_of(obj) for obj in objects):
@@ -211,6 +229,8 @@ class Checker:
         for argument in (*arguments, *(keyword.value for keyword in node.keywords)):
             self.expression(argument, scope)
         self._calls.check(node, scope)
+        self._hidden.check_call(node, scope)
+        self._calls.check_handed_on(node, self._hidden.handed_on(node, scope))
 
     def _note_compensations(self, node: ast.Call, objects: list[object]) -> None:
         """Remember calls of activities that nobody has said how to undo, for workflows that undo all."""

@@ -14,6 +14,7 @@ import itertools
 import operator
 import sys
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from types import FunctionType
 from typing import Any
 
@@ -113,6 +114,10 @@ class Evaluator:
         match value:
             case Given():
                 return (value,)
+            case Known(Enum() as one) if name == "value":
+                return (Known(one._value_),)
+            case Instance(cls) if name == "value" and issubclass(cls, Enum):
+                return tuple(Known(one._value_) for one in cls)
             case Instance(cls, _, given):
                 declared = self._declared(cls, name, given, surroundings)
                 if declared:

@@ -19,6 +19,7 @@ class Notes:
         self.helpers: list[FunctionType] = []
         self.activities: list[tuple[int, str]] = []
         self.compensates = False
+        self.made: list[tuple[type, ast.Call]] = []  # classes with default factories, where they are called
         self._seen: set[tuple[object, ...]] = set()
 
     def refuse(self, node: ast.AST, what: str, denial: Denial) -> None:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterator, Mapping
-from enum import Enum
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, EnumType
 from functools import partial
 from types import (
+    AsyncGeneratorType,
     BuiltinFunctionType,
     ClassMethodDescriptorType,
+    CoroutineType,
     FunctionType,
+    GeneratorType,
     MethodDescriptorType,
     MethodType,
+    MethodWrapperType,
     ModuleType,
     WrapperDescriptorType,
 )
 from typing import NamedTuple
 
-from continuum.core.determinism.table import Denial, denial_of_name, is_guarded, usual_name
+from continuum.core.determinism.table import Denial, denial_of_name, is_guarded, rule_named, usual_name
 from continuum.core.determinism.values import Instance, Known, Named, Value, Values
 
 _MISSING = object()
 # What dataclasses, pydantic, msgspec, attrs and typed dictionaries leave on their classes.
 _PLAIN_MARKS = ("__dataclass_fields__", "model_fields", "__struct_fields__", "__attrs_attrs__", "__total__")
 _ITEMS_MAX = 200
+_RUNNING = frozenset(
+    {
+        *(each for each in vars(itertools).values() if isinstance(each, type)),
+        *(GeneratorType, AsyncGeneratorType, CoroutineType, map, filter, zip, enumerate, reversed),
+        *(type(iter(kind())) for kind in (list, tuple, dict, set, str)),
+    }
+)
 _NESTING_MAX = 3
 
 
@@ -53,11 +65,18 @@ def denied_object(obj: object, name: str = "", nesting: int = 0) -> Denied | Non
     if obj is None or type(obj) in (str, int, float, bool, bytes):
         # A constant has no origin of its own; the name it was reached by has.
         return _first_denied([name]) if name else None
+    if is_running(obj.__self__ if isinstance(obj, BuiltinFunctionType | MethodWrapperType) else obj):
+        return Denied(f"an iterator of the module{f' ({name})' if name else ''}", rule_named("global-state"))
     found = _first_denied([name, *names_of(obj)])
     if found is None and nesting < _NESTING_MAX:
         for part in _parts(obj):
             found = found or denied_object(part, nesting=nesting + 1)
     return found
+
+
+def is_running(obj: object) -> bool:
+    """Whether it is an iterator or generator that exists already, so that every use of it moves it on."""
+    return type(obj) in _RUNNING
 
 
 def names_of(obj: object) -> list[str]:
@@ -109,6 +128,9 @@ def items(obj: object) -> Values:
     """What a container that exists already has in it."""
     if isinstance(obj, dict):
         return tuple(Known(item) for item in [*obj.values()][:_ITEMS_MAX])
+    if isinstance(obj, EnumType):
+        members: Sequence[Enum] = [*obj.__members__.values()]
+        return tuple(Known(one) for one in members[:_ITEMS_MAX])
     if isinstance(obj, list | tuple | set | frozenset):
         return tuple(Known(item) for item in [*obj][:_ITEMS_MAX])
     return ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -19,10 +19,12 @@ from continuum.core.determinism.annotations import annotated
 from continuum.core.determinism.checker import Checker
 from continuum.core.determinism.evaluation import Evaluator
 from continuum.core.determinism.notes import Notes
+from continuum.core.determinism.objects import denied_object
 from continuum.core.determinism.scopes import Scope, Surroundings, Thunk
 from continuum.core.determinism.sources import FunctionNode, keep_source, node_of
 from continuum.core.determinism.values import Given, Instance, Known, Values
 from continuum.errors import DeterminismError, Finding
+from continuum.model.completion import factories_of
 
 _COMPENSATION = "add .options(compensate=...), or compensate=None to say that there is nothing to undo"
 
@@ -40,6 +42,12 @@ class _Waiting(NamedTuple):
 
 _helpers: WeakKeyDictionary[FunctionType, _Scanned] = WeakKeyDictionary()
 waiting: dict[str, _Waiting] = {}
+_looking: set[FunctionType] = set()  # default factories that are being scanned
+
+
+def keep_defaults(cls: type, factories: Mapping[str, Callable[[], object]]) -> bool:
+    """Replaced by who can: see core/defaults."""
+    return False
 
 
 def define(fn: Callable[..., Any], name: str) -> None:
@@ -102,7 +110,52 @@ def scan(fn: FunctionType, name: str) -> tuple[list[Finding], bool]:
             queue += one.notes.helpers
     notes = [one.notes for one in scanned]
     findings = [finding for note in notes for finding in note.findings] + _uncompensated(notes)
+    findings += [finding for note in notes for finding in _undefaulted(note)]
     return [replace(finding, function=name) for finding in dict.fromkeys(findings)], unresolved
+
+
+def _undefaulted(note: Notes) -> list[Finding]:
+    """Objects that are made without a field whose default factory draws: kept by a side effect, or refused."""
+    found = []
+    for cls, call in note.made:
+        drawing = _drawing(cls)
+        left = [name for name in drawing if not _passes(call, cls, name)]
+        if left and not keep_defaults(cls, drawing):
+            what = (
+                f"{cls.__qualname__}() without {left[0]}, whose default factory draws another in each replay"
+            )
+            remedy = (
+                f"pass {left[0]}= where the object is made, from continuum.uuid4(), now() or side_effect(fn)"
+            )
+            found.append(Finding(note.file, call.lineno, "default-factory", what, remedy))
+    return found
+
+
+def _drawing(cls: type) -> dict[str, Callable[[], object]]:
+    """The default factories of a class that a replay cannot repeat."""
+    return {name: factory for name, factory in factories_of(cls).items() if _draws(factory)}
+
+
+def _draws(factory: Callable[[], object]) -> bool:
+    if denied_object(factory) is not None:
+        return True
+    if not isinstance(factory, FunctionType) or factory in _looking:
+        return False
+    _looking.add(factory)
+    try:
+        return any(finding.severity == "error" for finding in scan(factory, factory.__qualname__)[0])
+    finally:
+        _looking.discard(factory)
+
+
+def _passes(call: ast.Call, cls: type, name: str) -> bool:
+    """Whether the call gives the field a value, as far as can be seen."""
+    if any(keyword.arg in (name, None) for keyword in call.keywords):
+        return True
+    fields = [*getattr(cls, "__struct_fields__", ())]
+    return (
+        any(isinstance(argument, ast.Starred) for argument in call.args) or name in fields[: len(call.args)]
+    )
 
 
 def _scan_helper(fn: FunctionType) -> _Scanned:

@@ -50,6 +50,9 @@ class Surroundings:
             return (Known(vars(builtins)[name], f"builtins.{name}"),)
         return self._missing(name, required)
 
+    def has_global(self, name: str) -> bool:
+        return name in self.globals and name not in self._cells
+
     def _missing(self, name: str, required: bool) -> Values:
         if required and name != self.own_name:
             self.unresolved.add(name)
@@ -78,6 +81,15 @@ class Scope:
                 return tuple(value for thunk in scope.bindings[name] for value in thunk(evaluator))
             scope = scope.outer
         return scope.lookup(name)
+
+    def finds_in_module(self, name: str) -> bool:
+        """Say whether the name is one of the module, and not of a function around."""
+        scope: Scope | Surroundings = self
+        while isinstance(scope, Scope):
+            if name in scope.bindings and name not in scope._elsewhere:
+                return False
+            scope = scope.outer
+        return scope.has_global(name)
 
     def bind(self, target: ast.expr, thunk: Thunk) -> None:
         """Bind what stands left of an assignment; attributes and items are not followed."""

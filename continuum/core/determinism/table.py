@@ -225,6 +225,16 @@ DENIED: tuple[Denial, ...] = (
         ),
     ),
     Denial(
+        "global-state",
+        "make it inside the workflow: what a module holds is shared by all runs, and kept by none",
+        (),
+    ),
+    Denial(
+        "collection",
+        "hold the object itself: when the last reference to it goes differs from process to process",
+        ("weakref",),
+    ),
+    Denial(
         "set-order",
         "iterate over sorted(...) or a list: the order of a set differs from process to process",
         ("builtins.set.pop",),
@@ -252,6 +262,8 @@ ALIASES: tuple[tuple[str, str], ...] = (
     ("_sqlite3", "sqlite3"),
     ("_pydatetime", "datetime"),
     ("_asyncio", "asyncio"),
+    ("_weakref", "weakref"),
+    ("_weakrefset", "weakref"),
     *((f"asyncio.{part}", "asyncio") for part in ("events", "tasks", "threads", "runners", "streams")),
     ("pathlib._local", "pathlib"),
     ("pathlib._abc", "pathlib"),
