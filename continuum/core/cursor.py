@@ -22,8 +22,9 @@ from continuum.core.recorded import PAIR, Entry, Pair, Recorded, Row, recorded_o
 from continuum.errors import JournalError, PayloadError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import (
+    ASCII_MAX,
     KIND_OF,
-    SCHEDULED_ENDS,
+    UNCOUNTED,
     ActivityCompleted,
     EventBody,
     EventRow,
@@ -143,16 +144,14 @@ class Cursor:
             return False
         if (seq - self._pairs_from) & 1 or self.closed or self.drift is not None:
             return False
-        if self.draws is not None and self.draws.order:
-            return False
         entry = self._recorded.entries[seq]
         if type(entry) is Pair:
             target = self._recorded.targets[entry.target]
             return target[0] == activity and not target[2]
         if entry is None:
             return False
-        body, (counted, uncounted) = entry.payload, begins
-        return (body.startswith(counted) and body.endswith(SCHEDULED_ENDS)) or body.startswith(uncounted)
+        body = entry.payload
+        return body.startswith(begins) and (body[-1] > ASCII_MAX or body[0] == UNCOUNTED)
 
     def _meets_pairs(self) -> bool:
         """Find how far there are pairs from here on: asked once for all of them, because most come in long rows."""

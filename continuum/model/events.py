@@ -344,11 +344,13 @@ def body_of(seq: int, kind: int, payload: bytes) -> EventBody:
         raise JournalError("read event", f"event {seq} ({EVENT_TYPES[kind]}) is damaged: {error}") from error
 
 
+UNCOUNTED = 0x94
+"""How the body of an ``ActivityScheduled`` begins that has no ``draws``."""
+ASCII_MAX = 0x7F
+"""The last byte of one that has them is above this if nothing was drawn: a text ends with a letter or a digit."""
+
+
 def scheduled_begins(activity: str) -> tuple[bytes, bytes]:
     """Return how the body of every ``ActivityScheduled`` of that activity begins, with ``draws`` and before."""
     name = _encode(activity)
-    return b"\x95" + name, b"\x94" + name
-
-
-SCHEDULED_ENDS = (_encode(""), _encode(None))
-"""How the body of one ends before which nothing was drawn, or nobody counted; no text of draws ends so."""
+    return b"\x95" + name, bytes([UNCOUNTED]) + name

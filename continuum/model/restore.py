@@ -156,8 +156,12 @@ class SignatureRestorer:
 
     def completed_arguments(self, args: bytes) -> bytes:
         """Return the payload that is to be kept for one that came as arguments, ``[positional, named]``."""
-        restorers = self._restorers or self._resolve()
-        return completed(self._restore_both, args) if restorers.arguments_draw else args
+        return completed(self._restore_both, args)
+
+    @property
+    def arguments_draw(self) -> bool:
+        """True if restoring arguments could draw from outside: see model/completion."""
+        return (self._restorers or self._resolve()).arguments_draw
 
     def _restore_both(self, decoded: Any) -> object:
         args, kwargs = self.restore_arguments(*decoded)

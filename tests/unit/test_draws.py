@@ -167,6 +167,23 @@ def test_a_draw_between_two_activities_with_results_is_found_on_the_short_way_to
             Driver(between, history=each)
 
 
+@pytest.mark.rule("R10", "P2")
+def test_a_draw_between_a_call_and_its_await_is_found() -> None:
+    @workflow(name="draws.later")
+    async def later() -> None:
+        call = double(1)
+        draw()
+        await call
+
+    DRAWN[:] = []
+    run = Driver(later)
+    run.complete(1, 2)
+    DRAWN[:] = [uuid4]
+    for each in both(run.history):
+        with pytest.raises(ReplayDriftError, match=r"event 1:\n.* after nothing\n.* after 1 uuid4"):
+            Driver(later, history=each)
+
+
 @pytest.mark.rule("R10")
 @pytest.mark.parametrize("flow", COMMANDS, ids=lambda flow: flow.name)
 def test_histories_of_before_are_not_compared_in_what_was_drawn(flow: Workflow[..., Any]) -> None:

@@ -123,6 +123,8 @@ def given(machine: Machine, call: ActivityCall[Any]) -> object:
         return NOT_GIVEN
     if call.compensation is not None or machine.loop.ready or cursor.closed or cursor.drift is not None:
         return NOT_GIVEN
+    if cursor.draws is not None and cursor.draws.order:
+        return NOT_GIVEN
     value = cursor.given(None if _surely_fits(call) else call.packed)
     if value is NOT_GIVEN or type(value) is target.signature.plain_result:
         return value

@@ -56,7 +56,7 @@ def completed_arguments(machine: Machine, args: bytes) -> bytes:
         if type(recorded) is SideEffect and recorded.function == ARGUMENTS:
             cursor.accept()
             return recorded.value
-    if cursor.replaying or cursor.bounded:
+    if cursor.replaying or cursor.bounded or not signature.arguments_draw:
         return args
     with outside():
         whole = signature.completed_arguments(args)
