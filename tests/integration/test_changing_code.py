@@ -144,7 +144,7 @@ def test_runs_that_the_code_is_missing_for_are_counted_and_fail_a_strict_check(i
     assert plain.out == strict.out
     (told,) = [line for line in plain.out.splitlines() if "would wait" in line]
     assert told.startswith("2 live runs would wait, because APP has no code for them: ")
-    assert f"changing.pinned ({pinned.version_hash[:12]}), shop.gone (no version yet)" in told
+    assert f"changing.pinned ({pinned.version_hash[:12]}), shop.gone (none yet)" in told
     document = shop("check", "shop", "--json").document
     assert (document["runs"], document["without_code"]) == (3, 2)
     assert shop("check", "shop", "--json", "--strict").code == 1

@@ -565,6 +565,69 @@ REACHED: dict[str, tuple[str, str, str]] = {
     ),
 }
 
+REACHED |= {
+    "a subclass that the base knows": (
+        """
+        class Step:
+            kinds = {}
+            def __init_subclass__(cls):
+                Step.kinds[cls.__name__] = cls
+        class Pay(Step):
+            def run(self):
+                return 1
+        async def flow(x):
+            return Step.kinds[x]().run()
+        """,
+        "return 1",
+        "return 2",
+    ),
+    "the raw function of an activity": (
+        """
+        @activity
+        def charge(x):
+            return x + 1
+        async def flow(x):
+            return charge.fn(x)
+        """,
+        "x + 1",
+        "x + 2",
+    ),
+    "a method that setattr sets": (
+        """
+        class Cart:
+            pass
+        setattr(Cart, "total", lambda self: 1)
+        async def flow(x):
+            return Cart().total()
+        """,
+        "self: 1",
+        "self: 2",
+    ),
+    "a class whose metaclass answers nothing": (
+        """
+        class Hiding(type):
+            def __getattribute__(cls, name):
+                raise AttributeError(name)
+        class Cart(metaclass=Hiding):
+            def total(self):
+                return 1
+        async def flow(x):
+            return Cart().total()
+        """,
+        "return 1",
+        "return 2",
+    ),
+    "an enum that is made by a call": (
+        """
+        Kind = enum.Enum("Kind", "A B")
+        async def flow(x):
+            return list(Kind)
+        """,
+        '"A B"',
+        '"B A"',
+    ),
+}
+
 # A module, and a change in it that is none for the workflow.
 UNSEEN: dict[str, tuple[str, str, str]] = {
     "docstrings, comments and annotations of a class": (
@@ -655,6 +718,18 @@ UNSEEN: dict[str, tuple[str, str, str]] = {
         """,
         "    pass",
         "    '''No.'''",
+    ),
+    "another error of the same family": (
+        """
+        class Refused(Exception):
+            code = 1
+        class Late(Refused):
+            code = 2
+        async def flow(x):
+            raise Refused(x)
+        """,
+        "code = 2",
+        "code = 3",
     ),
     "where a constant stands": (
         """
@@ -764,6 +839,18 @@ def test_what_the_body_imports_counts_if_its_module_is_pure(modules: Modules) ->
 
     assert version("LIMIT = 3", False) == version("LIMIT = 4", False)
     assert version("LIMIT = 3", True) != version("LIMIT = 4", True)
+
+
+@pytest.mark.rule("D2")
+def test_the_name_of_the_module_does_not_enter(modules: Modules) -> None:
+    pure(modules.load("def other():\n    return 1\n", "m_prices"))
+    text = "from m_prices import other\ndef own():\n    return 2\nTABLE = {f.__name__: f for f in (other, own)}\n"
+    text += "class Cart:\n    def total(self):\n        return TABLE\n"
+    text += "async def flow(cart: Cart):\n    return TABLE, cart.total()\n"
+    assert (
+        len({version_hash_of(modules.load(text, name).flow) for name in ("a_flows", "z_flows", "__main__2")})
+        == 1
+    )
 
 
 @pytest.mark.rule("D2")

@@ -146,9 +146,7 @@ def _print_waiting(groups: Groups) -> None:
     waiting = {names: group for names, group in groups.items() if group.waits}
     count = sum(group.verdicts.total() for group in waiting.values())
     if count:
-        versions = ", ".join(
-            f"{workflow} ({(version or 'no version yet')[:12]})" for workflow, version in waiting
-        )
+        versions = ", ".join(f"{workflow} ({(version or 'none yet')[:12]})" for workflow, version in waiting)
         print(
             f"\n{count} live run{'s' if count > 1 else ''} would wait, because APP has no code for "
             f"{'them' if count > 1 else 'it'}: {one_line(versions)}; keep nodes with that code, or take the old "

@@ -9,6 +9,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
+from typing import Any
 
 OWN = "continuum"
 _PURE = "__continuum_pure__"
@@ -86,7 +87,7 @@ def function_of(value: object) -> FunctionType | None:
             if inner is None:
                 return value
             value = inner
-        elif type(value).__module__.partition(".")[0] == OWN:
+        elif module_of(type(value)).partition(".")[0] == OWN:
             return None  # an activity or a workflow
         elif isinstance(value, partial):
             value = value.func
@@ -98,7 +99,18 @@ def function_of(value: object) -> FunctionType | None:
 
 
 def is_marked(value: object) -> bool:
+    if isinstance(value, type):
+        return any(of_class(base, "__dict__").get(_PURE) is True for base in of_class(value, "__mro__"))
     return getattr(value, _PURE, False) is True
+
+
+def of_class(cls: type, name: str) -> Any:
+    """What a class is by itself, past what its metaclass answers."""
+    return type.__getattribute__(cls, name)
+
+
+def module_of(cls: type) -> str:
+    return str(of_class(cls, "__module__"))
 
 
 def is_ours(decorator: ast.expr, scope: Mapping[str, object]) -> bool:

@@ -7,7 +7,7 @@ import copy
 import sys
 from collections import ChainMap, deque
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ from .names import (
     is_marked,
     is_ours,
     module_named,
+    module_of,
+    of_class,
     resolve,
 )
 from .normal import listed, normal_form, parts_of, statements_kept
@@ -98,9 +100,19 @@ class Reach:
                 value = resolve(node, text.scope)
                 if isinstance(value, staticmethod) and isinstance(node, ast.Attribute):
                     passed.update(id(part) for part in ast.walk(node.value))  # the class is but a name for it
-                if value is not NOTHING:
+                if value is NOTHING:
+                    yield from self._raw_function(node, text)
+                else:
                     yield from self._read_name(node, value, text)
                     yield from self._object(value, text.home)
+
+    def _raw_function(self, node: ast.Name | ast.Attribute, text: Text) -> Iterator[str]:
+        """The function behind an activity or another workflow, ``charge.fn``, runs as a part of this one."""
+        if isinstance(node, ast.Attribute) and node.attr == "fn":
+            definition = resolve(node.value, text.scope)
+            function = getattr(definition, "fn", None) if _root_of(type(definition)) == OWN else None
+            if isinstance(function, FunctionType) and _is_own(function, text.home):
+                yield from self._helper(function)
 
     def _read_name(self, node: ast.Name | ast.Attribute, value: object, text: Text) -> Iterator[str]:
         if isinstance(node, ast.Attribute):
@@ -157,7 +169,7 @@ class Reach:
 
     def _all_of(self, home: Home) -> Iterator[str]:
         for _, value in sorted(home.variables.items()):
-            if isinstance(value, FunctionType | type) and value.__module__ == home.module:
+            if isinstance(value, FunctionType | type) and _module_of(value) == home.module:
                 yield from self._object(value, home)
 
     # -- objects
@@ -182,8 +194,12 @@ class Reach:
     def _several(self, values: Iterable[object], home: Home) -> Iterator[str]:
         """The functions and classes in a table, which code may have put there: their order is that of their names.
         Objects in it may have come later, and lambdas stand in a text that counts anyway."""
-        named = [value for value in values if isinstance(value, _CALLABLES) and value.__name__ != "<lambda>"]
-        for value in sorted(named, key=_order):
+        named = [
+            value
+            for value in values
+            if isinstance(value, _CALLABLES) and not _name_of(value).endswith("<lambda>")
+        ]
+        for value in sorted(named, key=partial(_order, home)):
             yield from self._object(value, home)
 
     def _helper(self, function: FunctionType) -> Iterator[str]:
@@ -208,15 +224,14 @@ class Reach:
         elif node is None:
             written = [fn for fn in _methods(cls) if not fn.__code__.co_filename.startswith("<")]
             yield from self._several(written, home)
-        name = _name_of_class(cls)
-        if home.variables.get(name) is cls:
-            yield from self._binding(name, cls, home)
-        for base in cls.__mro__[1:]:
-            if _is_own(base, home):
-                yield from self._class(base)
+        if home.variables.get(_name_of(cls)) is cls:
+            yield from self._binding(_name_of(cls), cls, home)
+        for relative in (*of_class(cls, "__mro__")[1:], *_heirs(cls, home)):
+            if _is_own(relative, home):
+                yield from self._class(relative)
 
     def _node_of(self, cls: type, home: Home) -> ast.ClassDef | None:
-        nodes = self._read(home.file, home.variables).classes.get(_name_of_class(cls), [])
+        nodes = self._read(home.file, home.variables).classes.get(_name_of(cls), [])
         if len(nodes) > 1:
             lines = [
                 fn.__code__.co_firstlineno for fn in _methods(cls) if fn.__code__.co_filename == home.file
@@ -268,8 +283,8 @@ class Reach:
         ):
             yield from self._class(cls)
         yield from self._annotated(Text(node, own.variables, own))
-        for base in cls.__mro__[1:]:
-            yield from self._type(base, own)
+        for relative in (*of_class(cls, "__mro__")[1:], *_heirs(cls, own)):
+            yield from self._type(relative, own)
 
 
 def _text_of(function: FunctionType, tree: ast.AST) -> Text:
@@ -287,29 +302,40 @@ def _home_of(module: ModuleType) -> Home:
 
 def _home_of_class(cls: type) -> Home:
     """Of a class that was made in a notebook, say, its methods know the file."""
-    module = sys.modules.get(cls.__module__)
+    name = module_of(cls)
+    module = sys.modules.get(name)
     if module is not None and getattr(module, "__file__", None):
         return _home_of(module)
     for function in _methods(cls):
-        if function.__module__ == cls.__module__:
-            return Home(cls.__module__, function.__code__.co_filename, function.__globals__)
-    return Home(cls.__module__, "", {} if module is None else vars(module))
+        if function.__module__ == name:
+            return Home(name, function.__code__.co_filename, function.__globals__)
+    return Home(name, "", {} if module is None else vars(module))
+
+
+def _heirs(cls: type, home: Home) -> list[type]:
+    """The subclasses that its module defines, which code may find by the base; not those of errors, which are names."""
+    found = [] if issubclass(cls, BaseException) else type.__subclasses__(cls)
+    return sorted(
+        (heir for heir in found if home.variables.get(_name_of(heir)) is heir), key=partial(_order, home)
+    )
 
 
 def _methods(cls: type) -> list[FunctionType]:
-    return [function for function in map(function_of, vars(cls).values()) if function is not None]
+    return [
+        function for function in map(function_of, of_class(cls, "__dict__").values()) if function is not None
+    ]
 
 
 def _is_own(value: FunctionType | type | ModuleType, home: Home) -> bool:
-    module = value.__name__ if isinstance(value, ModuleType) else value.__module__
+    module = value.__name__ if isinstance(value, ModuleType) else _module_of(value)
     if module == home.module or is_marked(value) or is_marked(sys.modules.get(module)):
         return True
-    methods = vars(value).values() if isinstance(value, type) else ()
+    methods = of_class(value, "__dict__").values() if isinstance(value, type) else ()
     return any(isinstance(method, FunctionType) and is_marked(method) for method in methods)
 
 
 def _root_of(cls: type) -> str:
-    return str(cls.__module__).partition(".")[0]
+    return module_of(cls).partition(".")[0]
 
 
 def _is_sys_modules(node: ast.expr, scope: Mapping[str, object]) -> bool:
@@ -342,10 +368,22 @@ def _registered(function: FunctionType) -> list[object]:
     return list(registry.values()) if isinstance(registry, MappingProxyType) else []
 
 
-def _order(value: object) -> tuple[str, str, int]:
-    function = function_of(value)
+def _order(home: Home, value: object) -> tuple[str, str, int]:
+    """By name. The module itself comes first, because it is called otherwise where it is run as a program."""
+    function, module = function_of(value), _module_of(value)
     line = 0 if function is None else function.__code__.co_firstlineno
-    return str(getattr(value, "__module__", "")), str(getattr(value, "__qualname__", "")), line
+    return "" if module == home.module else module, _name_of(value), line
+
+
+def _name_of(value: object) -> str:
+    """The qualified name of a function or class."""
+    return str(
+        of_class(value, "__qualname__") if isinstance(value, type) else getattr(value, "__qualname__", "")
+    )
+
+
+def _module_of(value: object) -> str:
+    return module_of(value) if isinstance(value, type) else str(getattr(value, "__module__", ""))
 
 
 def _types_in(hint: object) -> Iterator[object]:
@@ -390,9 +428,3 @@ def _without_ours(node: ast.ClassDef, scope: Mapping[str, object]) -> ast.ClassD
 def _name_of_decorator(decorator: ast.expr, scope: Mapping[str, object]) -> str:
     named = resolve(decorator.func if isinstance(decorator, ast.Call) else decorator, scope)
     return str(getattr(named, "__name__", ""))
-
-
-def _name_of_class(cls: type) -> str:
-    """Return how the class is called, past what its metaclass would say."""
-    name: str = type.__dict__["__qualname__"].__get__(cls)
-    return name

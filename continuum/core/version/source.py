@@ -105,7 +105,11 @@ def _bound_names(statement: ast.stmt) -> Iterator[str]:
             yield from _roots(target)
         case ast.AnnAssign(target=target, value=value) if value is not None:
             yield from _roots(target)
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=changed))):
+        case (
+            ast.Expr(value=ast.Call(func=ast.Attribute(value=changed)))
+            | ast.Expr(value=ast.Call(func=ast.Name(id="setattr"), args=[changed, *_]))
+            | ast.Expr(value=ast.NamedExpr(target=changed))
+        ):
             yield from _roots(changed)
         case ast.For(body=body, target=target):
             yield from _roots(target)
