@@ -38,6 +38,7 @@ _Key = tuple[str, tuple[int, ...] | None]  # a statement's name, and the types o
 _Query = tuple[bytes, _Key, Sequence[Buffer | None], list[Format] | None]
 _PARAMETER = re.compile(rb"%\((\w+)\)b")
 _DISCARD = b"discard plans"
+_WAIT_FOR_DISK = b"select set_config('synchronous_commit', current_setting('continuum.commit'), true)"
 
 
 class Numbered(NamedTuple):
@@ -213,6 +214,9 @@ class Unnamed(Prepared):
     The next transaction may meet another session: one that does not know what was prepared, and has the settings of
     somebody else. So no statement has a name, and what begins a round trip without a transaction is ``settings``, a
     statement whose effect ends with the transaction.
+
+    What ends it takes back that a statement would not wait for the disk, as claims do. A pooler's connection outlives a
+    crash of the server, and nobody would skip the numbers that the crash forgot (``queries/skip_numbers.sql``).
     """
 
     def __init__(self, connection: psycopg.Connection[Row], settings: bytes) -> None:
@@ -235,6 +239,9 @@ class Unnamed(Prepared):
         for text, key, values, formats in dumped:
             pgconn.send_query_params(text, values, key[1], formats, Format.BINARY)
             sent.expected.append(True)
+        if not within:
+            pgconn.send_query_params(_WAIT_FOR_DISK, None)
+            sent.expected.append(False)
         pgconn.pipeline_sync()
         return sent
 

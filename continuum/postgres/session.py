@@ -95,6 +95,9 @@ _SETTINGS = {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
 }
+_KEEP_COMMIT = sql.SQL(
+    "set_config('continuum.commit', current_setting('synchronous_commit'), true)"
+)  # see `Unnamed`
 _SETTINGS_OF_17 = {"transaction_timeout": "0"}
 
 
@@ -370,4 +373,4 @@ def settings_of(schema: str, connection: psycopg.Connection[Row]) -> sql.Compose
         sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
         for name, value in settings.items()
     )
-    return sql.SQL("select {}").format(sql.SQL(", ").join(made))
+    return sql.SQL("select {}, {}").format(_KEEP_COMMIT, sql.SQL(", ").join(made))

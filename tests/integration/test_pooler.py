@@ -6,7 +6,9 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -16,6 +18,7 @@ from continuum import AsyncClient, Client, RunCancelledError, call
 from continuum.config import schema_of
 from continuum.errors import ContinuumError
 from continuum.model.query import field
+from continuum.model.run import RunSeed
 from continuum.postgres import Listener, migrate, open_store
 from tests.cluster.node_flows import chain, family, wait_then_chain
 from tests.cluster.nodes import config_of, foreground_node
@@ -142,3 +145,25 @@ def test_a_pooler_that_deals_out_sessions_by_the_statement_is_refused(
         Commands(tmp_path, url, instances[0])("node", "start", "examples.shop.flows").assert_refused(
             1, "pool_mode"
         )
+
+
+def test_a_claim_waits_for_the_disk_because_the_poolers_connection_outlives_a_crash(
+    through: str, instances: list[str]
+) -> None:
+    schema = schema_of(instances[0])
+    note = """
+        create table {0}.notes (setting text);
+        create function {0}.note() returns trigger language plpgsql as
+            $$ begin insert into {0}.notes values (current_setting('synchronous_commit')); return null; end $$;
+        create constraint trigger noted after update on {0}.continuum_runs deferrable initially deferred
+            for each row execute function {0}.note()
+    """
+    with closing(open_store(through, schema)) as store:
+        store.session.open().execute(sql.SQL(note).format(sql.Identifier(schema)))
+        store.catalog.insert([RunSeed(id=uuid4(), workflow="w", args=b"")])
+        store.dispatch.register("n/default/engine-1/b-1", "n", "", 60.0, [("w", "v")])
+        assert store.dispatch.claim("n/default/engine-1/b-1", 1)
+        noted = store.session.open().execute(
+            sql.SQL("select setting <> 'off' from {}.notes").format(sql.Identifier(schema))
+        )
+        assert noted.fetchall() == [(True,)]
