@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -50,6 +50,30 @@ class Lanes:
             self._process.run()
 
 
+class Notes:
+    """What the workers of all lives of the node have begun; it survives them (A16)."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, set[Key]] = {}
+        self.live: set[str] = set()  # incarnations of workers
+        self.boot = ""
+
+    def open(self, incarnation: str) -> None:
+        self._of[incarnation] = set()
+        self.live.add(incarnation)
+
+    def note(self, incarnation: str, key: Key) -> None:
+        self._of[incarnation].add(key)
+
+    def begun(self, boot: str, incarnation: str | None = None) -> Set[Key] | None:
+        if incarnation is not None:
+            return None if incarnation in self.live else self._of[incarnation]
+        mine = [name for name in self._of if name.partition("-")[0] == boot]
+        if boot != self.boot and self.live.intersection(mine):
+            return None
+        return set().union(*(self._of[name] for name in mine if name not in self.live))
+
+
 class Bench:
     """The executor of a worker: an attempt takes a random while, and runs at its end."""
 
@@ -95,6 +119,7 @@ class Bench:
             task = self._queue.pop(0)
             self._running[task.key] = task
             self._process.world.note_start(task)
+            self._process.world.notes.note(self._process.incarnation, task.key)
             world = self._process.world
             world.clock.after(world.random.expovariate(1 / world.attempt_s), partial(self._end, task))
 

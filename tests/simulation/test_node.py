@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Any, cast
@@ -16,8 +17,18 @@ from continuum.core.machine import Machine
 from continuum.core.step import Crew, RunIdentity
 from continuum.errors import JournalError
 from continuum.model import payload
-from continuum.model.events import CompensationCompleted, CompensationFailed, CompensationScheduled, from_row
+from continuum.model.events import (
+    ActivityCompleted,
+    ActivityFailed,
+    ActivityRetried,
+    CompensationCompleted,
+    CompensationFailed,
+    CompensationScheduled,
+    from_row,
+)
+from continuum.model.retry import WORKER_DIED
 from continuum.model.run import LIVE_STATES, RunSeed
+from continuum.ports.journal import TaskOutcome
 from tests.simulation.programs import draw, is_right, signals_of, undone
 from tests.simulation.world import BOOT, NAMES, World
 
@@ -100,12 +111,15 @@ def live_through(seed: int, *, always_replay: bool = False) -> tuple[World, Clie
 
     def strike() -> None:
         if world.clock.now < CHAOS_S:
-            world.crash(world.random.choice(NAMES))
+            strike_one = partial(world.crash, world.random.choice(NAMES))
+            strikes: list[Callable[[], None]] = [strike_one, world.crash_together, world.crash_node]
+            world.random.choices(strikes, [8, 3, 1])[0]()
             world.clock.after(world.random.expovariate(1 / 3.0), strike)
         else:
             world.chaos = False
 
     world.clock.after(world.random.expovariate(1 / 3.0), strike)
+    world.clock.after(1.0, partial(haunt, world, list(clients.programs), Random(seed + 2)))
     while clients.open or not _all_ended(world, clients):
         world.clock.step()
         if world.clock.now > LIMIT_S:
@@ -117,6 +131,48 @@ def live_through(seed: int, *, always_replay: bool = False) -> tuple[World, Clie
             ]
             pytest.fail(f"seed {seed}: after {LIMIT_S} virtual seconds these runs have not ended: {live}")
     return world, clients
+
+
+def haunt(world: World, runs: Sequence[UUID], random: Random) -> None:
+    """Zombies of earlier attempts, cut off from everybody, store their late results (A7)."""
+    travelled = {run_id for run_id, _, _ in world.rowed}
+    older = [
+        TaskOutcome(run_id, seq, attempt - 1, True, payload.encode("zombie"))
+        for run_id in runs
+        if run_id in travelled  # else its engine, or a successor, would have to be dead
+        for seq, attempt in retried(world, run_id).items()
+    ]
+    if older and world.chaos and random.random() < 0.5:
+        with suppress(JournalError):
+            world.store.dispatch.offer_outcomes(older)
+    if world.chaos:
+        world.clock.after(random.expovariate(1 / 0.5), partial(haunt, world, runs, random))
+
+
+def retried(world: World, run_id: UUID) -> dict[int, int]:
+    """The activities that are in a later attempt than the first, and in which."""
+    found: dict[int, int] = {}
+    for body in map(from_row, world.store.catalog.events(run_id)):
+        if isinstance(body, ActivityRetried):
+            found[body.command] = body.attempt
+        elif isinstance(
+            body, ActivityCompleted | ActivityFailed | CompensationCompleted | CompensationFailed
+        ):
+            found.pop(body.command, None)
+    return found
+
+
+def check_lost(world: World, run_id: UUID) -> None:
+    """What counts as lost had begun, as far as its engine could know (A16)."""
+    for body in map(from_row, world.store.catalog.events(run_id)):
+        if isinstance(body, ActivityRetried) and body.failure.type == WORKER_DIED:
+            lost = (run_id, body.command, body.attempt - 1)
+        elif isinstance(body, ActivityFailed | CompensationFailed) and body.failure.cause == WORKER_DIED:
+            lost = (run_id, body.command, body.attempts)
+        else:
+            continue
+        begun = world.starts[lost[0].bytes, lost[1], lost[2]]
+        assert begun or lost in world.rowed, f"seed {world.seed}: {lost} was lost and had never begun"
 
 
 def _all_ended(world: World, clients: Clients) -> bool:
@@ -138,6 +194,7 @@ def check(world: World, clients: Clients) -> None:
         assert isinstance(result, list)
         assert is_right(steps, result), f"seed {world.seed}: {steps} gave {result}"
         check_undone(world, run_id, undone(steps, result))
+        check_lost(world, run_id)
         replay(world, run_id)
 
 
@@ -178,7 +235,25 @@ def replay(world: World, run_id: UUID) -> None:
 
 
 @pytest.mark.rule(
-    "R4", "R6", "R7", "R8", "L1", "L6", "B3", "B6", "A1", "A4", "A5", "A8", "S1", "S3", "T2", "G1", "G3"
+    "R4",
+    "R6",
+    "R7",
+    "R8",
+    "L1",
+    "L6",
+    "B3",
+    "B6",
+    "A1",
+    "A4",
+    "A5",
+    "A7",
+    "A8",
+    "A16",
+    "S1",
+    "S3",
+    "T2",
+    "G1",
+    "G3",
 )
 @pytest.mark.parametrize("block", range(20))
 def test_every_run_ends_right_whatever_is_lost_doubled_late_or_killed(block: int) -> None:

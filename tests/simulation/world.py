@@ -31,11 +31,12 @@ from continuum.runtime.engine import Engine
 from continuum.runtime.limits import EngineLimits
 from continuum.runtime.role import Ports, Role
 from continuum.runtime.router import Router
+from continuum.runtime.tasks import return_unbegun
 from continuum.runtime.timer import Timer
 from continuum.runtime.worker import Worker
 from continuum.wire.messages import Execute, Key
 from continuum.wire.post import Post
-from tests.simulation.parts import Bench, Lanes
+from tests.simulation.parts import Bench, Lanes, Notes
 
 EPOCH = 1_800_000_000.0
 NAMES = ("router", "timer", "dispatcher", "engine-1", "engine-2", "worker-1", "worker-2")
@@ -79,7 +80,10 @@ class Process:
             name=name,
             incarnation=incarnation,
             crew=world.crew,
+            beginnings=world.notes,
         )
+        if name.startswith("worker"):
+            world.notes.open(incarnation)
         self.role: Role = world.role_of(self, ports)
         self.role.begin()
         self.schedule()
@@ -192,12 +196,25 @@ class World:
         self._tokens: dict[UUID, tuple[int, str]] = {}
         self._incarnations = itertools.count(1)
         self.processes: dict[str, Process] = {}
-        for name in NAMES:
-            self.start(name)
+        self.notes = Notes()
+        self.rowed: set[tuple[UUID, int, int]] = set()  # attempts that stood in a task row
+        self._lives = 0
+        self._live()
+
+    @property
+    def boot(self) -> str:
+        return BOOT if self._lives == 1 else f"{BOOT}{self._lives}"
 
     @property
     def crew(self) -> str:
-        return f"{BOOT}:{self.deaths}"
+        return f"{self.boot}:{self.deaths}"
+
+    def _live(self) -> None:
+        """Begin a life of the node."""
+        self._lives += 1
+        self.deaths, self.notes.boot = 0, self.boot
+        for name in NAMES:
+            self.start(name)
 
     # -- processes
 
@@ -217,7 +234,7 @@ class World:
                 return Router(ports, store.mailbox)
 
     def start(self, name: str) -> None:
-        process = Process(self, name, f"{BOOT}-{next(self._incarnations)}")
+        process = Process(self, name, f"{self.boot}-{next(self._incarnations)}")
         others = list(self.processes.values())
         self.processes[name] = process
         for other in others:
@@ -231,14 +248,49 @@ class World:
         process = self.processes.pop(name, None)
         if process is None:
             return
-        process.alive = False
-        self.crashes[name] += 1
+        self._end(process)
         self.deaths += name.startswith("worker")
         crew = self.crew
         for other in list(self.processes.values()):
             delay_s = self.random.expovariate(1 / 0.01)
             self.clock.after(delay_s, partial(self._tell_death, other, process, crew))
-        self.clock.after(0.05 + self.random.expovariate(1 / 0.2), lambda: self.start(name))
+        self.clock.after(
+            0.05 + self.random.expovariate(1 / 0.2), partial(self._start_again, name, self._lives)
+        )
+
+    def crash_together(self) -> None:
+        """Kill an engine and both workers in one moment: no survivor knows what they had."""
+        for name in (self.random.choice(["engine-1", "engine-2"]), "worker-1", "worker-2"):
+            self.crash(name)
+
+    def crash_node(self) -> None:
+        """Kill all processes, the supervisor too; the node comes back in a new life."""
+        if not self.processes:
+            return  # it is about to come back
+        dead, self.processes = list(self.processes.values()), {}
+        for process in dead:
+            self._end(process)
+        self.clock.after(0.2 + self.random.expovariate(1 / 2.0), lambda: self._come_back(dead))
+
+    def _come_back(self, dead: Sequence[Process]) -> None:
+        """As the check before a start does, and after a real fault of the database it tries again."""
+        fault, self.store.fault = self.store.fault, None
+        owners = [f"n/default/{process.name}/{process.incarnation}" for process in dead]
+        for owner in owners:
+            if "/dispatcher/" in owner:
+                return_unbegun(self.store.dispatch, self.notes, owner)
+        self.store.dispatch.retire(owners)
+        self.store.fault = fault
+        self._live()
+
+    def _start_again(self, name: str, life: int) -> None:
+        if life == self._lives and self.processes and name not in self.processes:
+            self.start(name)
+
+    def _end(self, process: Process) -> None:
+        process.alive = False
+        self.notes.live.discard(process.incarnation)
+        self.crashes[process.name] += 1
 
     def _tell_death(self, other: Process, dead: Process, crew: str) -> None:
         if other.alive:
@@ -309,6 +361,7 @@ class World:
         held: Mapping[UUID, tuple[int | None, str | None]],
     ) -> None:
         for commit in batch:
+            self.rowed.update((commit.run_id, row.seq, row.attempt) for row in commit.tasks_set)
             if commit.run_id in written:
                 lease = held.get(commit.run_id, (None, None))
                 assert lease[0] == commit.token, (
