@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,6 +24,21 @@ def database_options(function: F) -> F:
 def json_option(function: F) -> F:
     """``--json``, as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(function)
+
+
+class Seconds(click.FloatRange):
+    """The ``type=`` of a duration: so many seconds, from 0."""
+
+    name = "seconds"
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is no finite number of seconds", param, ctx)
+        return seconds
 
 
 def json_value(shape: type | None = None, example: str = "") -> Callable[[str], Any]:

@@ -12,6 +12,7 @@ import re
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -94,7 +95,11 @@ def state(name: str) -> Text:
 
 def moment(value: datetime | None) -> str:
     """A time as people read it: local, to the second."""
-    return "" if value is None else value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    if value is None:
+        return ""
+    with suppress(OverflowError):  # the last hours of year 9999 are not local everywhere
+        value = value.astimezone()
+    return value.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(value: datetime) -> str:

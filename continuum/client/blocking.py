@@ -24,7 +24,7 @@ from continuum.core.definitions import Workflow
 from continuum.core.effects import Signal
 from continuum.model.history import History
 from continuum.model.query import Condition, Order
-from continuum.model.retry import Duration, seconds_of
+from continuum.model.retry import Duration, seconds_of, wait_s_of
 from continuum.model.run import Run
 
 R = TypeVar("R")
@@ -242,7 +242,7 @@ class Client:
 
     def _result(self, run_id: UUID, workflow: Workflow[..., Any] | None, timeout: Duration | None) -> object:
         refuse_in_workflow("result")
-        timeout_s = None if timeout is None else seconds_of(timeout)
+        timeout_s = None if timeout is None else wait_s_of(timeout)
         until = None if timeout_s is None else monotonic() + timeout_s
         self._link.open()
         try:

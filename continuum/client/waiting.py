@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from threading import Condition, Event, RLock, Thread
+from threading import TIMEOUT_MAX, Condition, Event, RLock, Thread
 from time import monotonic
 from typing import Protocol
 from uuid import UUID
@@ -321,5 +321,5 @@ class Waiters:
 
 
 def rest_of(until: float | None) -> float | None:
-    """How long it is to a monotonic time, None for ever."""
-    return None if until is None else max(0.0, until - monotonic())
+    """How long it is to a monotonic time, as far as a thread can wait; None for ever."""
+    return None if until is None else min(max(0.0, until - monotonic()), TIMEOUT_MAX)

@@ -25,6 +25,7 @@ import msgspec
 from continuum.core.commands.timer import DurableTimer, start_timer
 from continuum.core.determinism import guard
 from continuum.errors import ContinuumError
+from continuum.model.retry import wait_s_of
 
 if TYPE_CHECKING:
     from mmap import mmap
@@ -167,7 +168,7 @@ class WorkflowLoop(AbstractEventLoop):
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Any, *args: Any, context: Context | None = None
     ) -> DurableTimer:
-        return start_timer(self.machine, max(delay, 0.0), None, callback, args, context)
+        return start_timer(self.machine, wait_s_of(delay), None, callback, args, context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Any, *args: Any, context: Context | None = None

@@ -15,7 +15,7 @@ from continuum.core.commands.wait import wait
 from continuum.core.loop import current_machine
 from continuum.core.options import checked_name
 from continuum.core.pending import Restore
-from continuum.model.retry import Duration, seconds_of
+from continuum.model.retry import Duration, wait_s_of
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class SignalWait(Coroutine[Any, Any, T]):
     def __await__(self) -> Generator[Any, Any, T]:
         self._used = True
         machine = current_machine(f"wait for signal {checked_name('the name of a signal', self._name)}")
-        timeout_s = None if self._timeout is None else seconds_of(self._timeout)
+        timeout_s = None if self._timeout is None else wait_s_of(self._timeout)
         return wait(machine, self._name, self._restore, timeout_s).__await__()
 
     def send(self, value: Any) -> Any:

@@ -13,24 +13,46 @@ Duration = float | int | timedelta
 WORKER_DIED = "continuum.WorkerDied"
 NODE_DRAINED = "continuum.NodeDrained"  # the end of an attempt that does not count
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
+FAR_S = 2.5e11  # 7,900 years from now every clock still has a date; what is longer is kept as that long
 
 
 def seconds_of(duration: Duration) -> float:
-    """Return a duration in seconds.
+    """Return a duration in seconds, ``FAR_S`` if it is longer.
 
     Raises:
         ValueError: it is negative or not finite.
         TypeError: it is neither a number nor a timedelta.
     """
+    value = _seconds(duration)
+    if value < 0:
+        raise ValueError(f"a duration is a number of seconds, 0 or more, not {duration!r}")
+    return value
+
+
+def wait_s_of(duration: Duration) -> float:
+    """Return for how many seconds to wait: a negative duration is over already, as for asyncio.
+
+    Raises:
+        ValueError, TypeError: it is no finite number and no timedelta.
+    """
+    return max(_seconds(duration), 0.0)
+
+
+def _seconds(duration: Duration) -> float:
     if isinstance(duration, timedelta):
         value = duration.total_seconds()
     elif isinstance(duration, int | float) and not isinstance(duration, bool):
-        value = float(duration)
+        try:
+            value = float(duration)
+        except OverflowError:  # an int beyond all floats
+            value = FAR_S if duration > 0 else -FAR_S
     else:
         raise TypeError(f"a duration is a number of seconds or a timedelta, not {duration!r}")
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"a duration is a finite number of seconds, 0 or more, not {duration!r}")
-    return value
+    if not math.isfinite(value):
+        raise ValueError(
+            f"a duration is a finite number of seconds, not {duration!r}; to wait without a limit, leave the limit out"
+        )
+    return min(value, FAR_S)
 
 
 def type_name(kind: type[BaseException]) -> str:
@@ -78,7 +100,7 @@ class Retry:
             delay = self.initial * self.backoff ** (attempt - 1)
         except OverflowError:
             delay = self.max_delay
-        return min(delay * (1 + self.jitter * random()), self.max_delay)
+        return min(delay * (1 + self.jitter * random()), self.max_delay, FAR_S)
 
     def allows_after(self, attempt: int, failure: Failure) -> bool:
         """True if another attempt may follow ``attempt``, which ended with ``failure`` (A4)."""

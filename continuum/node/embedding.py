@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import secrets
 import subprocess
@@ -19,7 +20,7 @@ from typing import Self
 from continuum.config import resolve_database
 from continuum.core.naming import importable_name
 from continuum.errors import ConfigurationError, NodeError
-from continuum.model.retry import Duration, seconds_of
+from continuum.model.retry import Duration, seconds_of, wait_s_of
 from continuum.node.config import NodeConfig
 from continuum.node.launch import COMMAND, Launch, Report, encode_launch, read_report
 from continuum.node.rundir import ProcessList, ProcessRow, read_processes
@@ -133,17 +134,18 @@ class Node:
         listed = self._listed()
         return [] if listed is None else listed.rows()
 
-    def wait_ready(self, timeout: float | None = 60.0) -> None:
-        """Return when every process does its work; ``timeout`` in seconds.
+    def wait_ready(self, timeout: Duration | None = 60.0) -> None:
+        """Return when every process does its work; ``timeout``: seconds or timedelta, None for none.
 
         Raises:
             TimeoutError: some do not by then.
             NodeError: the node has ended, or was not started.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        limit_s = math.inf if timeout is None else wait_s_of(timeout)
+        give_up_at = time.monotonic() + limit_s
         while missing := self._missing():
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"node {self.name}: not ready after {timeout} s: {', '.join(missing)}")
+            if time.monotonic() >= give_up_at:
+                raise TimeoutError(f"node {self.name}: not ready after {limit_s:g} s: {', '.join(missing)}")
             time.sleep(_POLL_S)
 
     def __enter__(self) -> Self:

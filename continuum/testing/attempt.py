@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from threading import Thread
+from threading import TIMEOUT_MAX, Thread
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -118,7 +118,7 @@ def _in_thread(attempt: Callable[[], Outcome], name: str, timeout_s: float) -> O
         target=lambda: outcomes.append(context.run(attempt)), name=f"continuum-{name}", daemon=True
     )
     thread.start()
-    thread.join(timeout_s)
+    thread.join(min(timeout_s, TIMEOUT_MAX))
     return outcomes[0] if outcomes else timed_out(name, timeout_s)
 
 

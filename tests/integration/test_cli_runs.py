@@ -127,6 +127,8 @@ def test_a_run_can_be_started_with_named_arguments_from_standard_input(continuum
         (["ap.checkout"], "unknown workflow ap.checkout"),
         (["checkout"], "unknown workflow checkout"),
         (["app.checkout", "--delay", "soon"], "--delay"),
+        (["app.checkout", "--delay", "inf"], "--delay"),
+        (["app.checkout", "--delay", "nan"], "--delay"),
         ([], "NAME"),
     ],
 )

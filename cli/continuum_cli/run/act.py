@@ -8,7 +8,7 @@ import click
 
 from continuum.errors import PayloadError
 from continuum_cli.failing import USAGE, Refusal
-from continuum_cli.options import database_options, json_value
+from continuum_cli.options import Seconds, database_options, json_value
 from continuum_cli.output import print_json
 from continuum_cli.run.client import client_for
 
@@ -37,9 +37,7 @@ def signal(
 @click.command()
 @click.argument("run_id", metavar="ID")
 @click.option("--reason", help="Kept with the run.")
-@click.option(
-    "--cleanup", type=click.FloatRange(min=0), metavar="S", help="Seconds to clean up in, before it is ended."
-)
+@click.option("--cleanup", type=Seconds(), metavar="S", help="Seconds to clean up in, before it is ended.")
 @database_options
 def cancel(
     run_id: str, reason: str | None, cleanup: float | None, database: str | None, instance: str
@@ -63,9 +61,7 @@ def resume(run_id: str, database: str | None, instance: str) -> None:
 
 @click.command()
 @click.argument("run_id", metavar="ID")
-@click.option(
-    "--timeout", type=click.FloatRange(min=0), metavar="S", help="Seconds to wait.  [default: no limit]"
-)
+@click.option("--timeout", type=Seconds(), metavar="S", help="Seconds to wait.  [default: no limit]")
 @database_options
 def result(run_id: str, timeout: float | None, database: str | None, instance: str) -> None:
     """Wait for the end of the run ID and print its result as JSON.

@@ -12,7 +12,7 @@ from continuum.core.call import WorkflowCall, call
 from continuum.errors import PayloadError
 from continuum_cli.database import registered_workflows
 from continuum_cli.failing import USAGE, Refusal
-from continuum_cli.options import database_options, json_value
+from continuum_cli.options import Seconds, database_options, json_value
 from continuum_cli.run.known import imported_workflow, refuse_unknown
 
 _ARGS = json_value(list, """'[1, "two"]'""")
@@ -27,9 +27,7 @@ _ATTRIBUTES = json_value(dict, """'{"plan": "pro"}'""")
 @click.option("--id", "key", metavar="KEY", help="A name for the run; each can be used once.")
 @click.option("--namespace", default="default", show_default=True)
 @click.option("--attributes", type=_ATTRIBUTES, metavar="JSON", default="{}", help="A JSON object.")
-@click.option(
-    "--delay", type=click.FloatRange(min=0), default=0.0, metavar="S", help="Seconds before it begins."
-)
+@click.option("--delay", type=Seconds(), default=0.0, metavar="S", help="Seconds before it begins.")
 @click.option(
     "--if-exists",
     type=click.Choice(["error", "attach"]),

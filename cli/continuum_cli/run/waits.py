@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from continuum.model.history import Event, History
 from continuum_cli.output import moment
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ARRIVALS = frozenset(
     {
         "activity_completed",
@@ -50,7 +51,7 @@ def _command(event: Event) -> str | None:
         case "timer_started":
             until_us = event.data["until"]
             if isinstance(until_us, int):
-                return f"timer at {moment(datetime.fromtimestamp(until_us / 1e6, UTC))}"
+                return f"timer at {moment(_EPOCH + timedelta(microseconds=until_us))}"
             return f"timer at {_due(event, event.data['delay_s'])}"
         case _:
             return None

@@ -39,9 +39,8 @@ class PendingTimer:
 
     __slots__ = ("handle", "when")
 
-    def __init__(self, handle: DurableTimer) -> None:
-        self.handle = handle
-        self.when = round(handle.when() * 1e6)
+    def __init__(self, handle: DurableTimer, when: int) -> None:
+        self.handle, self.when = handle, when
 
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
         if not isinstance(body, TimerFired):
@@ -74,7 +73,7 @@ def start_timer(
         cursor.accept()
     else:
         cursor.drifted("timer", site)
-    when = cursor.at / 1e6 + delay_s if delay_s is not None else (until or 0) / 1e6
-    handle = DurableTimer(cursor.seq, when, callback, args, machine.loop, context)
-    machine.pending[cursor.seq] = PendingTimer(handle)
+    when = cursor.at + round(delay_s * 1e6) if delay_s is not None else until or 0
+    handle = DurableTimer(cursor.seq, when / 1e6, callback, args, machine.loop, context)
+    machine.pending[cursor.seq] = PendingTimer(handle, when)
     return handle

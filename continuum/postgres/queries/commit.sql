@@ -75,7 +75,7 @@ timers_set as (
         started.seq,
         coalesce(
             timestamptz 'epoch' + started.until * interval '1 microsecond',
-            now() + least(started.delay_s, 3e9) * interval '1 second'
+            now() + least(started.delay_s, 2.5e11) * interval '1 second'
         )
     from unnest(
         %(timer_runs)b::uuid[], %(timer_seqs)b::bigint[], %(timer_delays)b::float8[], %(timer_untils)b::bigint[]
@@ -118,7 +118,7 @@ tasks_set as (
         task.args,
         task.queue,
         'queued',
-        now() + least(task.delay_s, 3e9) * interval '1 second',
+        now() + least(task.delay_s, 2.5e11) * interval '1 second',
         task.timeout_s,
         task.idempotency_key,
         task.heartbeat_timeout_s,

@@ -22,7 +22,7 @@ insert into continuum_runs (
 )
 select
     id, key, workflow, version_hash, 'running', namespace, attributes::jsonb, args, parent_run_id, correlation_id,
-    continued_from_run_id, now() + least(delay_s, 3e9) * interval '1 second',
+    continued_from_run_id, now() + least(delay_s, 2.5e11) * interval '1 second',
     %(owner)b::text, nextval('continuum_lease_token_seq'), now()
 from seeds
 order by id

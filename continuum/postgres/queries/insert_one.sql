@@ -26,7 +26,7 @@ inserted as (
         %(id)b::uuid, %(key)b::text, %(workflow)b::text, %(version_hash)b::text, 'running', %(namespace)b::text,
         %(attributes)b::text::jsonb, %(args)b::bytea, %(parent)b::uuid,
         coalesce(%(correlation)b::uuid, %(id)b::uuid), %(predecessor)b::uuid,
-        now() + least(%(delay)b::float8, 3e9) * interval '1 second',
+        now() + least(%(delay)b::float8, 2.5e11) * interval '1 second',
         near.owner,
         case when near.owner is not null then nextval('continuum_lease_token_seq') end,
         case when near.owner is not null then now() end

@@ -6,7 +6,7 @@ with asked as materialized (
       and state in ('running', 'suspended')
 ),
 note as (
-    select now() + least(%(cleanup_s)b::float8, 3e9) * interval '1 second' as due_at
+    select now() + least(%(cleanup_s)b::float8, 2.5e11) * interval '1 second' as due_at
 ),
 noted as (
     update continuum_runs as run

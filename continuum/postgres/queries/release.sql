@@ -45,7 +45,7 @@ with given as (
                   where asked.id = release.id
               )
             ) then now()
-            when release.due_in_s is not null then now() + least(release.due_in_s, 3e9) * interval '1 second'
+            when release.due_in_s is not null then now() + least(release.due_in_s, 2.5e11) * interval '1 second'
         end as due_at
     from unnest(%(runs)b::uuid[], %(tokens)b::bigint[], %(dues)b::float8[], %(attentions)b::text[],
         %(lacking)b::bool[]) as release(id, token, due_in_s, attention, lacks_code)

@@ -20,7 +20,7 @@ select
     parent.depth + 1,
     true,
     child.correlation_id,
-    now() + least(child.delay_s, 3e9) * interval '1 second',
+    now() + least(child.delay_s, 2.5e11) * interval '1 second',
     case when note.unseen then parent.cancel_requested_at end,
     case when note.unseen then parent.cancel_cleanup_s end,
     case when note.unseen then parent.cancel_due_at end,

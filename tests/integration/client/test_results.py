@@ -118,7 +118,7 @@ def test_a_run_that_does_not_exist_has_no_result(client: Client) -> None:
         client.result(uuid4())
 
 
-@pytest.mark.parametrize("timeout", [0, 0.05])
+@pytest.mark.parametrize("timeout", [0, 0.05, -1])
 def test_a_wait_ends_with_its_timeout(client: Client, timeout: float) -> None:
     handle = client.start(checkout(ORDER))
     with pytest.raises(TimeoutError, match=str(handle.id)):

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from continuum.model.retry import FAR_S
 from continuum.ports.dispatch import Woken
 from continuum.ports.journal import Mail, TimerRow
 from continuum.ports.mailbox import DueTimer
@@ -52,6 +53,31 @@ def test_a_timer_until_a_moment_is_due_at_that_moment(scene: Scene) -> None:
     assert beat is not None
     assert far.in_s == pytest.approx(FAR_AWAY / 1e6 - beat.now, abs=60.0)
     assert scene.mail(lease).due_timers == (2,)
+
+
+@pytest.mark.rule("T1")
+def test_a_timer_is_as_far_as_a_duration_can_be(scene: Scene) -> None:
+    last = 253_402_300_799_999_999  # the last microsecond of year 9999
+    lease = scene.leased(timers_set=(TimerRow(1, delay_s=FAR_S), TimerRow(2, until=last), due_timer(3)))
+    far = scene.mailbox.timers_within(1e12, 10)
+    assert [timer.seq for timer in far[:2]] == [3, 1]
+    assert far[1].in_s == pytest.approx(FAR_S, rel=1e-6)
+    assert scene.mail(lease).due_timers == (3,)
+    due, near = scene.mailbox.due_timers([(lease.run_id, 1), (lease.run_id, 2)])
+    assert due == [] and {timer.seq for timer in near} == {1, 2}
+
+
+@pytest.mark.rule("T1")
+def test_what_begins_or_ends_as_late_as_can_be_waits_until_then(scene: Scene) -> None:
+    run_id, lease = scene.insert(delay_s=FAR_S), scene.leased(tasks_set=(task(1, delay_s=FAR_S),))
+    asked = scene.leased()
+    scene.release(scene.leased(), FAR_S)
+    scene.catalog.cancel(asked.run_id, None, cleanup_s=FAR_S)
+    assert scene.claim() == [] and scene.tasks() == [] and scene.dispatch.end_overdue_cancels() == []
+    due = scene.dispatch.next_due(["default"])
+    for wait_s in (due.run_in_s, due.task_in_s, due.cancel_in_s):
+        assert wait_s == pytest.approx(FAR_S, rel=1e-6)
+    assert scene.row(run_id).state == "running" and scene.row(lease.run_id).state == "running"
 
 
 @pytest.mark.rule("T1")
