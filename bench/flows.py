@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 
-from continuum import Retry, Signal, activity, activity_info, sleep_until, workflow
+from continuum import Retry, Signal, activity, activity_info, now, sleep_until, workflow
 
 STEPS = 10
 CHAIN_EVENTS = 2 * STEPS  # each step is scheduled and completed; begin and end of a run are in its row
 
 go = Signal("go", int)
+until = Signal("until", datetime)
 
 
 @activity
@@ -51,6 +53,17 @@ async def waits_signal() -> int:
 @workflow
 async def fan_out(width: int) -> int:
     return sum(await asyncio.gather(*(add_one(value) for value in range(width))))
+
+
+@workflow
+async def rests(in_a_wait: bool) -> None:
+    """Once told until when, it waits for that moment, by a timer or by a wait that is limited."""
+    moment = await until.wait()
+    if in_a_wait:
+        with suppress(TimeoutError):
+            await go.wait(timeout=moment - now())
+    else:
+        await sleep_until(moment)
 
 
 @workflow

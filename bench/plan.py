@@ -38,6 +38,7 @@ BARS: Final[Mapping[str, Bar]] = MappingProxyType(
         "growth.ratio": Bar(0.85),
         "takeover.p50_s": Bar(1.0, at_most=True),
         "takeover.all_s": Bar(3.0, at_most=True),
+        "takeover.timer_late_s": Bar(1.0, at_most=True),
         "route.p50_ms": Bar(5.0, at_most=True),
     }
 )

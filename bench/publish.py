@@ -45,6 +45,7 @@ LABELS: Mapping[str, str] = {
     "growth.ratio": "10 million events and 1 million runs in the tables, against none: steps/s",
     "takeover.p50_s": "a node is killed, its runs go on elsewhere: p50, s",
     "takeover.all_s": "… all of them, s",
+    "takeover.timer_late_s": "… a timer that is due 3 s after the kill: the latest, s",
     "route.p50_ms": "a wake from one node to another: p50, ms",
 }
 

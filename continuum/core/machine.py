@@ -184,6 +184,14 @@ class Machine:
         entry = self.pending.get(seq)
         return entry.dispatch(seq) if isinstance(entry, PendingActivity) else None
 
+    def timers(self) -> list[tuple[int, int]]:
+        """The timers that are set, by seq: none of them fires before its time (microseconds since the epoch)."""
+        return [
+            (seq, entry.when)
+            for seq, entry in self.pending.items()
+            if isinstance(entry, PendingTimer | PendingWait) and entry.when is not None
+        ]
+
     def attempt(self, seq: int) -> tuple[ActivityCall[Any], int] | None:
         """The call of an activity or compensation that the code waits for, and its attempt."""
         entry = self.pending.get(seq)
@@ -274,7 +282,7 @@ class Machine:
 
     def fire(self, seq: int, at: int) -> bool:
         entry = self.pending.get(seq)
-        timed = type(entry) is PendingTimer or (type(entry) is PendingWait and entry.timed)
+        timed = type(entry) is PendingTimer or (type(entry) is PendingWait and entry.when is not None)
         if self.ended or not timed:
             return False
         self.cursor.see(max(at, entry.when) if type(entry) is PendingTimer else at)

@@ -30,7 +30,7 @@ from continuum.ports.journal import ClaimedRun
 from continuum.ports.mailbox import Mailbox, Notice
 from continuum.runtime.claimers import Claimers
 from continuum.runtime.limits import DEATHS_MAX
-from continuum.runtime.neighbours import DISPATCHER, Neighbours
+from continuum.runtime.neighbours import DISPATCHER, TIMER, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.quarantine import LONE_ENGINE, Quarantine
 from continuum.runtime.role import Ports
@@ -141,7 +141,8 @@ class Dispatcher:
         """Take what the database notified: the quickest way to something new, which may be lost as any other."""
         for notice in notices:
             self._look_new |= notice.kind == "due"
-            self._look_runs |= notice.kind == "left"
+            if notice.kind == "left":
+                self._inherit()
             self._look_tasks |= notice.kind == "task"
             if notice.kind == "alone":
                 self._due_at = self._clock.monotonic()
@@ -309,7 +310,13 @@ class Dispatcher:
                 return_unbegun(self._dispatch, self._beginnings, retired[-1])
                 self._wake(self._dispatch.lose_tasks(retired[-1], None))
             retired.pop()
-            self._look_runs = True
+            self._inherit()
+
+    def _inherit(self) -> None:
+        """An owner is gone. What it had is due; what it waited for, back-offs and timers, nobody else may know of."""
+        self._look_runs = self._look_tasks = True
+        self._due_at = self._clock.monotonic()
+        self._post.hint(TIMER, Look())
 
     def _look(self, now: float) -> None:
         if now >= self._look_at:

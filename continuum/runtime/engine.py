@@ -300,6 +300,7 @@ class Engine:
             recorded = [p for p in run.machine.attempts() if p.dispatch.seq <= recorded_seq]
             self._deliver(run, loaded.mail)
             self._attempts.recover(run, recorded)
+            self._outgoing.timers_of(run, self._ownership.now_us())
         self._touch(run)
 
     def _park(self, release: Release) -> None:

@@ -20,6 +20,7 @@ from continuum.wire.post import Peer
 DISPATCHER = "dispatcher"
 GROUP = "group"
 ROUTER = "router"
+TIMER = "timer"
 
 
 class Unreached(NamedTuple):

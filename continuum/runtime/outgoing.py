@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from continuum.ports.dispatch import Told
 from continuum.ports.journal import RunCommit
+from continuum.runtime.live import LiveRun
 from continuum.runtime.neighbours import Neighbours
 from continuum.runtime.role import Ports
 from continuum.wire.messages import EngineReady, Look, RunsEnded, TimersSet, Wake
@@ -37,6 +38,13 @@ class Outgoing:
                 self._timers.append((commit.run_id.bytes, timer.seq, max(delay_s, 0.0)))
         if commit.tasks_set:
             self._look_tasks = True
+
+    def timers_of(self, run: LiveRun, now_us: int) -> None:
+        """A run was loaded: of the timers that it had set then, perhaps only the timer of another node knows."""
+        for seq, when in run.machine.timers():
+            in_s = (when - now_us) / 1e6
+            if in_s <= NEAR_TIMER_S:
+                self._timers.append((run.id, seq, max(in_s, 0.0)))
 
     def timer_missed(self, run: bytes, seq: int) -> None:
         """A timer fired for a run that was not here: the timer is to ask soon whose it is then."""

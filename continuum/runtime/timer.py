@@ -3,6 +3,8 @@
 Timers come from two sides: engines hint at those that they have just set, and every ``refresh_s`` the table is read
 up to ``horizon_s`` ahead, twice as far as the next reading, so that a lost hint costs nothing but near its
 time, and a lost ``TimersFired`` at most one refresh (T2). What is farther away is not kept, and costs nothing (T1).
+Hints come from the engines of this node only. So an engine that takes a run over tells of the timers that it finds
+set, and when an owner is gone the dispatcher says so: what only that node's timer knew is read at once.
 
 The clock here only says when to ask. Whether a timer is due is decided by the database's clock (L3), in batches (T4);
 one that is asked about too early is put back, one that exists no more is forgotten (T5). Nothing is written by a
@@ -20,10 +22,10 @@ from uuid import UUID
 from continuum.errors import JournalError
 from continuum.ports.dispatch import Woken
 from continuum.ports.mailbox import DueTimer, Mailbox
-from continuum.runtime.neighbours import Neighbours
+from continuum.runtime.neighbours import DISPATCHER, Neighbours
 from continuum.runtime.outage import Outage
 from continuum.runtime.role import Ports
-from continuum.wire.messages import Members, Message, TimersFired, TimersSet
+from continuum.wire.messages import Look, Members, Message, TimersFired, TimersSet
 from continuum.wire.post import Peer
 
 BATCH_MAX = 1_000
@@ -34,6 +36,7 @@ REFIRE_S = 5.0  # a refresh offers again what has fired, but not sooner: the own
 EARLY_S = 0.001  # asked about too early: not again before this
 MAIL_MAX = 10_000
 AFTER_DEATH_S = 0.1  # a commit that was under way when its engine died is done by then
+HURRY_S = 0.5  # between two refreshes, however many owners are gone
 
 TimerKey = tuple[bytes, int]
 
@@ -60,6 +63,7 @@ class Timer:
         self._left: set[TimerKey] = set()  # fired, and left to the timer of the owner's node
         self._mail: list[Woken] = []
         self._refresh_at = ports.clock.monotonic()
+        self._refreshed_at = -math.inf
         self._draining = False
 
     def begin(self) -> None:
@@ -73,6 +77,8 @@ class Timer:
                     for run, seq, in_s in timers:
                         if in_s <= self._horizon_s and len(self._due) < KEPT_MAX:
                             self._keep((run, seq), now + in_s)
+                case Look():
+                    self._refresh_at = min(self._refresh_at, max(now, self._refreshed_at + HURRY_S))
                 case Members():
                     self._neighbours.members(message)
                 case _:
@@ -122,7 +128,7 @@ class Timer:
         next_s = self._refresh_s
         if len(timers) >= READ_MAX:  # what was not seen is due after the last that was
             next_s = min(next_s, max(timers[-1].in_s / 2, CROWDED_S))
-        self._refresh_at = now + next_s
+        self._refreshed_at, self._refresh_at = now, now + next_s
 
     def _keep(self, key: TimerKey, due: float) -> None:
         known = self._due.get(key)
@@ -171,8 +177,10 @@ class Timer:
             peer = self._neighbours.peer_of(owner) if owner is not None else None
             if peer is not None:
                 local.setdefault(peer.name, []).append(key)
-            elif owner is None:
+            elif owner is None and self._neighbours.names(DISPATCHER):
                 self._neighbours.look()
+            elif owner is None:  # the node is about to end: the dispatchers of others are told
+                self._mail.append(Woken(timer.run_id, None))
             elif key not in self._left and self._neighbours.reaches(owner):
                 self._left.add(key)
             else:

@@ -141,7 +141,8 @@ class Wake(msgspec.Struct, frozen=True, array_like=True, tag="k"):
 
 class Look(msgspec.Struct, frozen=True, array_like=True, tag="l"):
     """router | engine | timer → dispatcher: something can be claimed now (runs, tasks or both), or ``owners``: there is
-    a new one. engine → router: mail of its runs may have been missed."""
+    a new one. engine → router: mail of its runs may have been missed. dispatcher → timer: an owner is gone, and with it
+    perhaps the timer that knew of its runs."""
 
     runs: bool = True
     tasks: bool = False

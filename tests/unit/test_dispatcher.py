@@ -14,7 +14,7 @@ from continuum.ports.dispatch import CANCEL_MARGIN_S, WANTED_S
 from continuum.ports.journal import Release
 from continuum.ports.mailbox import Notice
 from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, DUE_S, LOOK_MIN_S, WARM_RUNS, Dispatcher
-from continuum.wire.messages import Assign, EngineReady
+from continuum.wire.messages import Assign, EngineReady, Look
 from tests.unit.dispatcher_scene import CLAIMER, Scene, assigned, executed
 from tests.unit.stage import NODE, Stage
 
@@ -39,6 +39,29 @@ def test_what_the_database_notifies_is_served_at_once(scene: Scene) -> None:
     assert assigned(engine) == executed(worker) == []
     scene.notice("due", "task", "tide")
     assert assigned(engine) == [run]
+    assert [task.run for task in executed(worker)] == [lease.run_id.bytes]
+
+
+@pytest.mark.rule("B6")
+def test_what_an_owner_left_is_looked_for_and_the_timer_told(scene: Scene) -> None:
+    timer, engine, worker = scene.stage.extra("timer"), scene.engine(), scene.worker()
+    scene.stage.advance(1.0)
+    scene.tasks(1)
+    run = scene.stage.insert(2)[1]
+    scene.notice("left")
+    assert timer.take(Look) == [Look()]
+    assert assigned(engine) == [run] and len(executed(worker)) == 1
+
+
+@pytest.mark.rule("B6")
+def test_a_back_off_that_an_owner_left_is_over_in_time(scene: Scene) -> None:
+    worker = scene.worker()
+    scene.stage.advance(5.1)  # it was asked just now
+    scene.stage.insert(1)
+    (lease,) = scene.stage.claim(scene.stage.owner(node="elsewhere"))
+    scene.stage.set_task(lease, delay_s=1.0)
+    scene.notice("left")
+    scene.stage.advance(1.2)
     assert [task.run for task in executed(worker)] == [lease.run_id.bytes]
 
 

@@ -11,6 +11,7 @@ from continuum.core.definitions import Workflow, registry
 from continuum.model import payload
 from continuum.model.ids import Owner
 from continuum.model.run import RunSeed
+from continuum.ports.journal import Release
 from continuum.ports.offload import Lane
 from continuum.runtime.engine import Engine
 from continuum.wire.messages import Assign, Recover, Recovered, RunsEnded, TimersFired, TimersSet, Wake
@@ -73,6 +74,22 @@ def test_a_timer_that_fires_just_before_a_cancel_commits_appends_nothing(house: 
     house.settle()
     assert (house.state(), house.types()) == ("cancelled", ["timer_started"])
     assert house.engine.runs == 0
+
+
+@pytest.mark.rule("B6")
+@pytest.mark.parametrize(("target", "in_s"), [(naps, 5.0), (waits, 30.0)])
+def test_an_engine_that_takes_a_run_over_tells_of_its_timers(
+    house: House, target: Workflow[..., Any], in_s: float
+) -> None:
+    house.start(target)
+    house.timer.take(TimersSet)
+    house.stage.advance(2.0)
+    house.stage.store.journal.release([Release(RUN, 1, 0.0)])
+    house.assign()
+    (told,) = house.timer.take(TimersSet)
+    assert isinstance(told, TimersSet)
+    ((run, seq, left_s),) = told.timers
+    assert (run, seq) == (RUN.bytes, 1) and left_s == pytest.approx(in_s - 2.0)
 
 
 @pytest.mark.rule("R6")

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from continuum.ports.journal import Lease
+from continuum.ports.journal import Lease, Release
 from continuum.ports.mailbox import Notice
 from continuum.runtime.timer import BATCH_MAX, Timer
 from continuum.wire.messages import Look, Members, Route, TimersFired, TimersSet
@@ -218,3 +218,38 @@ def test_a_timer_of_a_node_that_is_reached_is_left_to_it_and_told_only_if_it_is_
     scene.stage.advance(20)
     assert group.take(Route) == [Route([("elsewhere/default/engine-1/b-1", [lease.run_id.bytes])])]
     assert [notice for notice in notices if notice.kind == "mail"] == []
+
+
+@pytest.mark.rule("B6", "T2")
+def test_what_only_the_timer_of_an_owner_that_is_gone_knew_is_read_at_once(scene: Scene) -> None:
+    (lease,) = scene.runs(1, scene.stage.owner(node="elsewhere"))
+    scene.put_on()
+    scene.set(lease, 3.0, hint=False)
+    scene.stage.store.journal.release([Release(lease.run_id, lease.token, None)])
+    scene.dispatcher.send("timer", Look())
+    scene.stage.advance(2.99)
+    assert scene.dispatcher.take(Look) == []
+    scene.stage.advance(0.02)
+    assert scene.dispatcher.take(Look) == [Look()]
+
+
+@pytest.mark.rule("T1")
+def test_a_crowd_of_owners_that_are_gone_costs_two_readings_a_second_at_most(scene: Scene) -> None:
+    scene.put_on()
+    for _ in range(100):
+        scene.dispatcher.send("timer", Look())
+        scene.stage.advance(0.01)
+    assert scene.calls["timers_within"] <= 3
+
+
+@pytest.mark.rule("B6")
+def test_a_node_that_ends_leaves_its_due_timers_to_the_dispatchers_of_others(scene: Scene) -> None:
+    (lease,) = scene.runs(1)
+    scene.put_on()
+    scene.set(lease, 3.0)
+    scene.stage.store.journal.release([Release(lease.run_id, lease.token, None)])
+    scene.stage.kill("dispatcher")
+    heard: list[Notice] = []
+    scene.stage.store.subscribe(heard.append)
+    scene.stage.advance(3.01)
+    assert Notice("due") in heard

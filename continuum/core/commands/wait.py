@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 
 
 class PendingWait:
-    """A wait for a signal, with a timer of its own if ``timed``."""
+    """A wait for a signal. ``when``: the time it ends at, in microseconds since the epoch, None for never; its timer,
+    of the same sequence number, is set by the commit, and fires no sooner."""
 
-    __slots__ = ("future", "name", "restore", "timed")
+    __slots__ = ("future", "name", "restore", "when")
 
-    def __init__(self, name: str, restore: Restore, future: CommandFuture, timed: bool) -> None:
-        self.name, self.restore, self.future, self.timed = name, restore, future, timed
+    def __init__(self, name: str, restore: Restore, future: CommandFuture, when: int | None) -> None:
+        self.name, self.restore, self.future, self.when = name, restore, future, when
 
     def arrive(self, machine: Machine, seq: int, body: EventBody) -> bool:
         if isinstance(body, SignalReceived):
             self._end(machine, seq)
-            if self.timed:
+            if self.when is not None:
                 machine.clear_timer(seq)
             machine.inbox.learn(body.signal_id)
             settle(machine, self.future, self.restore, body.value, f"signal {self.name}")
-        elif isinstance(body, TimerFired) and self.timed:
+        elif isinstance(body, TimerFired) and self.when is not None:
             self._end(machine, seq)
             self.future.set_exception(TimeoutError(f"no signal {self.name!r} in time"))
         else:
@@ -40,7 +41,7 @@ class PendingWait:
 
     def withdrawn(self, machine: Machine, seq: int) -> None:
         machine.inbox.end_wait(self.name, seq)
-        if self.timed:
+        if self.when is not None:
             machine.clear_timer(seq)
 
     def _end(self, machine: Machine, seq: int) -> None:
@@ -74,7 +75,8 @@ def wait(machine: Machine, name: str, restore: Restore, timeout_s: float | None)
         cursor.drifted(f"wait for signal {name}", site)
     seq = cursor.seq
     future = command_future(machine, seq)
-    machine.pending[seq] = PendingWait(name, restore, future, timeout_s is not None)
+    when = None if timeout_s is None else cursor.at + round(timeout_s * 1e6)
+    machine.pending[seq] = PendingWait(name, restore, future, when)
     machine.inbox.add_wait(name, seq)
     return future
 
