@@ -36,7 +36,7 @@ SHORTER = 4  # the history that memory is compared with is so many times shorter
 COMMIT_EVENTS = 2_000
 OWNER, OWNER_TTL_S = "bench-replay", 600.0
 
-_RUN = RunIdentity(UUID(int=1), count_up.name, "bench", created_at=0, correlation_id=UUID(int=1))
+_RUN = RunIdentity(UUID(int=1), count_up.name, "bench", begun_at=0, correlation_id=UUID(int=1))
 
 
 def measure(bed: Bed, plan: Plan, say: Say) -> Section:

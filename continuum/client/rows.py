@@ -75,6 +75,7 @@ def history_of(row: RunRow, events: Sequence[EventRow]) -> History:
         parent_run_id=row.parent_run_id,
         continued_from_run_id=row.continued_from_run_id,
         depth=row.depth,
+        begun_at=None if row.begun_at is None else round(row.begun_at * 1e6),
     )
     return History(origin, events)
 

@@ -20,12 +20,16 @@ def ending_of(
     leaving: Leaving | None,
     asked: CancelRequested | None,
     signature: SignatureRestorer,
+    at: int,
 ) -> End:
     """Return (state, payload of the result, encoded failure) of a run that has ended. ``signature``: the workflow's.
 
     It is cancelled if it was ``asked`` to be and let the ``CancelledError`` pass; one of its own making is a failure
-    like any other (C5). A result that cannot be a payload fails the run: nobody could read it.
+    like any other (C5). Whatever it makes of it, it is cancelled if the time for its clean-up was over ``at`` its last
+    event: who asked has counted on that (K4). A result that cannot be a payload fails the run: nobody could read it.
     """
+    if asked is not None and at >= asked.at + round(asked.cleanup_s * 1e6):
+        return "cancelled", None, encode_failure(cancellation(asked.reason))
     if leaving is not None:
         return ("continued", None, None) if leaving.error is None else _failed(leaving.error)
     if task.cancelled() and asked is not None:

@@ -79,7 +79,7 @@ class Machine:
         self.identity = identity
         self.workflow = workflow
         self.crew = crew
-        self.cursor = Cursor(identity.created_at)
+        self.cursor = Cursor(identity.begun_at)
         self.loop = WorkflowLoop(self)  # type: ignore[abstract]  # asyncio asks for less than typeshed
         self.pending: dict[int, Pending] = {}
         self.inbox = Inbox()
@@ -119,6 +119,17 @@ class Machine:
         if cursor.left:
             raise cursor.leftover(cursor.seq, self.ended)
         cursor.end_of_history()
+
+    def keep(self, signal_id: int, name: str, value: bytes) -> None:
+        """This signal was there before the code: its wait will find it (S2)."""
+        if self.inbox.learn(signal_id):
+            self.inbox.keep(signal_id, name, value)
+
+    def never_begin(self, asked: CancelRequested) -> None:
+        """The run was cancelled before any of its code ran, and none will (B5)."""
+        self.cancellation, self._args = asked, b""
+        self._task = asyncio.Task(_failing(asyncio.CancelledError()), loop=self.loop, name=self.workflow.name)
+        self._drain()
 
     def drop(self) -> None:
         """Forget the run: its coroutines are closed, and whatever they still try journals nothing."""
@@ -222,10 +233,13 @@ class Machine:
             return Step(
                 base_seq, events, "suspended" if self.parked else "running", None, None, out or Outputs()
             )
-        state, result, error = ending_of(self._task, self.leaving, self.cancellation, self.workflow.signature)
+        signature, at = self.workflow.signature, self.cursor.at
+        state, result, error = ending_of(self._task, self.leaving, self.cancellation, signature, at)
         if state != "continued":
             self._end_children()
         out, self._out = self._out, None
+        if out is not None and state != "continued":
+            out.successor = None
         self._end_taken = True
         return Step(base_seq, events, state, result, error, out or Outputs())
 

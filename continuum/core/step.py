@@ -36,13 +36,13 @@ class Crew:
 
 
 class RunIdentity(msgspec.Struct, frozen=True, gc=False):
-    """What a run is, besides its history. ``created_at``: microseconds since the epoch, database time. ``depth``:
-    generations above it."""
+    """What a run is, besides its history. ``begun_at``: when its first step began, in microseconds since the epoch,
+    database time. ``depth``: generations above it."""
 
     run_id: UUID
     workflow: str
     namespace: str
-    created_at: int
+    begun_at: int
     correlation_id: UUID
     parent_run_id: UUID | None = None
     continued_from_run_id: UUID | None = None

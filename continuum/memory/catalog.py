@@ -80,8 +80,10 @@ class MemoryCatalog:
             if not run.live:
                 return Cancelled("terminal", run.state)
             if cleanup_s is not None:
-                asked = note_cancel(transaction, run, cleanup_s, reason)
-                return Cancelled("requested", run.state, tuple(asked))
+                asked, ended = note_cancel(transaction, run, cleanup_s, reason)
+                if asked:
+                    return Cancelled("requested", run.state, (*asked, *ended))
+                return Cancelled("cancelled", run.state, tuple(ended))
             ended = cancel_families(transaction, [run], reason)
             return Cancelled("cancelled", run.state, tuple(ended))
 
@@ -226,4 +228,5 @@ def _row(run: RunRecord) -> RunRow:
         owner=run.owner,
         attention=run.attention,
         depth=seed.depth,
+        begun_at=run.begun_at,
     )

@@ -24,16 +24,19 @@ def wanted(tables: Tables, owner: str) -> list[tuple[float, UUID]]:
     return [
         (run.due_at, run.id)
         for run in tables.live.values()
-        if run.due_at is not None and tables.waits_for_code(run) and tables.has_code(owner, run)
+        if run.due_at is not None and tables.pauses(run) and run.lacks_code and tables.has_code(owner, run)
     ]
 
 
 def claim(tables: Tables, run: RunRecord, owner: str) -> ClaimedRun:
-    fresh = run.token is None
+    fresh = run.token is None and not run.signals and run.cancel is None
+    if not run.events:
+        run.begun_at = tables.now
     tables.unlease(run)
     tables.lease(run, owner)
     if run.parked_until is not None or run.suspect is not None:
-        run.parked_until = run.attention = run.suspect = None
+        run.attention = None if run.lacks_code or run.suspect else run.attention
+        run.parked_until = run.suspect = None
     claimed = claimed_run(run, fresh=fresh)
     if len(claimed.args) > CLAIM_ARGS_MAX:
         return msgspec.structs.replace(claimed, fresh=False, args=b"")

@@ -21,7 +21,6 @@ from continuum.memory.families import cancel_families, overdue_at
 from continuum.memory.tables import OwnerRecord, RunRecord, Tables, TaskRecord
 from continuum.model.ids import Owner
 from continuum.ports.dispatch import (
-    CANCEL_MARGIN_S,
     WANTED_S,
     Asked,
     Beat,
@@ -260,9 +259,7 @@ class MemoryDispatch:
         with self._database.transaction("end_overdue_cancels") as transaction:
             ended: list[UUID] = []
             for run in sorted(transaction.tables.live.values(), key=lambda run: (run.seed.depth, run.id)):
-                overdue = run.cancel is not None and (
-                    overdue_at(run.cancel) + CANCEL_MARGIN_S <= transaction.now
-                )
+                overdue = run.cancel is not None and overdue_at(run.cancel) <= transaction.now
                 if run.cancel is not None and overdue and run.live:
                     ended += cancel_families(transaction, [run], run.cancel.reason)
             return ended
@@ -282,7 +279,7 @@ class MemoryDispatch:
                 _wait_s(
                     tables, [claims.alone_at(tables, run, owners) for run in live if run.suspect == "alone"]
                 ),
-                _wait_s(tables, [at + CANCEL_MARGIN_S for at in cancels]),
+                _wait_s(tables, cancels),
                 any(
                     task.state == "running" and not tables.is_live(task.claimed_by)
                     for run in live

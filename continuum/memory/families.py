@@ -40,7 +40,8 @@ def start_children(transaction: Transaction, parent: RunRecord, seeds: Sequence[
             inherited, dict(parent.attributes), now, now + seed.delay_s, version_hash=seed.version_hash
         )
         child.awaited = True
-        child.cancel = parent.cancel if parent.has_unseen_cancel else None
+        child.cancel = parent.cancel
+        child.cancel_heard = parent.cancel is not None and not parent.has_unseen_cancel
         tables.add(child)
         transaction.notify(Notice("due"))
 
@@ -65,7 +66,8 @@ def continue_run(transaction: Transaction, old: RunRecord, seed: RunSeed) -> Non
         started_at=transaction.now,
         version_hash=seed.version_hash,
     )
-    new.owner, new.token, new.awaited, new.cancel = old.owner, old.token, old.awaited, old.cancel
+    new.owner, new.token, new.awaited = old.owner, old.token, old.awaited
+    new.cancel, new.cancel_heard = old.cancel, old.cancel_heard
     new.signals, new.deliveries = old.signals, old.deliveries
     tables.add(new)
     old.signals, old.deliveries, old.awaited, old.continued_to = {}, set(), False, new.id
@@ -103,8 +105,11 @@ def descendants(tables: Tables, roots: Sequence[RunRecord]) -> Iterator[RunRecor
 
 def cancel_families(transaction: Transaction, roots: Sequence[RunRecord], reason: str | None) -> list[UUID]:
     """End what lives of these runs and below as cancelled, tell owners and parents; return what was ended."""
+    return _end(transaction, list(descendants(transaction.tables, roots)), reason)
+
+
+def _end(transaction: Transaction, doomed: Sequence[RunRecord], reason: str | None) -> list[UUID]:
     tables = transaction.tables
-    doomed = list(descendants(tables, roots))
     for run in doomed:
         owner = tables.live_owner(run)
         if owner is not None:
@@ -119,15 +124,23 @@ def cancel_families(transaction: Transaction, roots: Sequence[RunRecord], reason
 
 def note_cancel(
     transaction: Transaction, root: RunRecord, cleanup_s: float, reason: str | None
-) -> list[UUID]:
-    """Write the note to the run and its live descendants, and wake them; an earlier end of a note stays (K4)."""
-    note, asked = CancelNote(transaction.now, cleanup_s, reason), []
-    for run in descendants(transaction.tables, [root]):
-        asked.append(run.id)
+) -> tuple[list[UUID], list[UUID]]:
+    """Write the note to the run and its live descendants, and wake them; an earlier end of a note stays (K4). Those
+    that have not begun end (B5). Return which were asked, and which were ended."""
+    note, family = (
+        CancelNote(transaction.now, cleanup_s, reason),
+        list(descendants(transaction.tables, [root])),
+    )
+    ended = _end(transaction, [run for run in family if run.unbegun], reason)
+    asked = [run for run in family if run.live]
+    for run in asked:
         if run.cancel is None or overdue_at(note) < overdue_at(run.cancel):
             run.cancel = note
+        run.cancel_heard = False
         transaction.notify_mail(run.id, transaction.tables.wake(run))
-    return asked
+    if asked:
+        transaction.notify(Notice("ends"))
+    return [run.id for run in asked], ended
 
 
 def overdue_at(note: CancelNote) -> float:

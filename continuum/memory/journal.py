@@ -47,7 +47,7 @@ def claimed_run(run: RunRecord, *, fresh: bool) -> ClaimedRun:
         version_hash=run.version_hash,
         args=seed.args,
         namespace=seed.namespace,
-        created_at=run.created_at,
+        begun_at=run.created_at if run.begun_at is None else run.begun_at,
         correlation_id=seed.correlation_id or run.id,
         parent_run_id=run.parent,
         continued_from_run_id=seed.continued_from_run_id,
@@ -278,7 +278,8 @@ def _give_back(transaction: Transaction, run: RunRecord, release: Release) -> No
         due_at = now
     transaction.tables.unlease(run)
     run.due_at, run.attention = due_at, release.attention
-    run.parked_until = due_at if release.lacks_code else None
+    run.parked_until = due_at if release.lacks_code or release.attention is not None else None
+    run.lacks_code = release.lacks_code
     run.state = "running" if due_at is not None and due_at <= now else "suspended"
     if due_at is not None:
         transaction.notify(Notice("left" if release.lacks_code else "due"))

@@ -84,7 +84,10 @@ class RunRecord:
     awaited: bool = False
     cancel: CancelNote | None = None
     version_hash: str | None = None
-    parked_until: float | None = None  # for want of its code
+    parked_until: float | None = None
+    lacks_code: bool = False  # it is parked for want of it
+    begun_at: float | None = None  # the last claim before its first event
+    cancel_heard: bool = False  # by its parent, before it started this run: it hears nothing of the cancel
     suspect: Literal["alone", "stopped"] | None = None  # set aside, because engines have died of it
     alone_at: float = 0.0
     deaths: int = 0
@@ -108,7 +111,14 @@ class RunRecord:
     @property
     def has_unseen_cancel(self) -> bool:
         """Say whether a cancel was noted that the journal does not have."""
+        if self.cancel_heard:
+            return False
         return self.cancel is not None and all(event.kind != _CANCEL_REQUESTED for event in self.events)
+
+    @property
+    def unbegun(self) -> bool:
+        """Say whether nobody holds it, no step of it was written, and it goes on for no other."""
+        return self.owner is None and not self.events and self.seed.continued_from_run_id is None
 
     def has_due_timer(self, now: float) -> bool:
         return any(fires_at <= now for fires_at in self.timers.values())
@@ -153,7 +163,7 @@ class Tables:
             tuple(task.outcome for _, task in sorted(run.tasks.items()) if task.outcome is not None),
             tuple(sorted(seq for seq, fires_at in run.timers.items() if fires_at <= self.now)),
             tuple(self.ends_of_children(run.id)),
-            run.cancel,
+            None if run.cancel_heard else run.cancel,
         )
 
     def has_mail(
@@ -183,13 +193,13 @@ class Tables:
     def claimable_at(self, run: RunRecord) -> float | None:
         """Return since or from when a dispatcher may take this live run, None while it may not."""
         if run.owner is None:
-            return None if run.suspect or self.waits_for_code(run) else run.due_at
+            return None if run.suspect or self.pauses(run) else run.due_at
         if self.is_live(run.owner):
             return None
         return self.now if run.due_at is None else min(run.due_at, self.now)
 
-    def waits_for_code(self, run: RunRecord) -> bool:
-        """Say whether only an owner that has the run's code may take it."""
+    def pauses(self, run: RunRecord) -> bool:
+        """Say whether the run was given back for a reason a while ago; who has the code that it lacks may take it."""
         return run.owner is None and run.parked_until is not None and run.parked_until > self.now
 
     def has_code(self, owner: str, run: RunRecord) -> bool:
@@ -220,9 +230,9 @@ class Tables:
         run.previous_owner, run.owner = run.owner or run.previous_owner, None
 
     def wake(self, run: RunRecord) -> str | None:
-        """Return the run's live owner; if there is none, make the run due now."""
+        """Return the run's live owner; if there is none, make the run due now, unless it has yet to begin."""
         owner = self.live_owner(run)
-        if owner is None and (run.due_at is None or run.due_at > self.now):
+        if owner is None and run.started_at is not None and (run.due_at is None or run.due_at > self.now):
             run.due_at = self.now
         return owner
 

@@ -40,8 +40,8 @@ class Event(msgspec.Struct, frozen=True):
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Whose history it is: all that a replay needs besides the events. ``args`` is the payload of
-    ``[args, kwargs]``; ``created_at`` is in microseconds since the epoch, database time. ``depth``: generations
-    above the run."""
+    ``[args, kwargs]``; ``created_at`` is in microseconds since the epoch, database time, and so is ``begun_at``, when
+    the first step began; None if that was then. ``depth``: generations above the run."""
 
     run_id: UUID
     workflow: str
@@ -53,6 +53,7 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     parent_run_id: UUID | None = None
     continued_from_run_id: UUID | None = None
     depth: int = 0
+    begun_at: int | None = None
 
 
 class History(Sequence[Event]):
@@ -183,6 +184,7 @@ def _document(history: History) -> dict[str, Any]:
         "continued_from_run_id": _text(origin.continued_from_run_id),
         "depth": origin.depth,
         "created_at": origin.created_at,
+        "begun_at": origin.begun_at,
         "args": _jsonable_args(history),
         "raw_args": b64encode(origin.args).decode(),
         "events": [
@@ -217,6 +219,7 @@ def _origin(document: Mapping[str, Any]) -> Origin:
         parent_run_id=_uuid(document["parent_run_id"]),
         continued_from_run_id=_uuid(document["continued_from_run_id"]),
         depth=document.get("depth", 0),  # documents of before have none
+        begun_at=document.get("begun_at"),
     )
 
 

@@ -47,6 +47,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None
     attention: str | None
     depth: int  # generations above it
+    begun_at: float | None = None  # when its first step began, if that was not when it was created
 
 
 class Ending(msgspec.Struct, frozen=True, array_like=True):
@@ -103,7 +104,8 @@ class Catalog(Protocol):
     def signal(
         self, run_id: UUID, name: str, payload: bytes, delivery_id: str | None
     ) -> tuple[Signalled, RunState | None]:
-        """Put a signal into the run's mailbox, and wake it, in one transaction (S1). Follows ``continued_to``."""
+        """Put a signal into the run's mailbox, and wake it, in one transaction (S1). Follows ``continued_to``.
+        A run that has not begun is not woken: it begins when it was to begin, and finds the signal."""
         ...
 
     def cancel(self, run_id: UUID, reason: str | None, cleanup_s: float | None = None) -> Cancelled:
@@ -112,7 +114,8 @@ class Catalog(Protocol):
         found below ended runs too (K5). Their error is a ``Failure`` of type ``continuum.Cancelled`` with the reason.
         The waiting clients of all of them, their owners, and the run's parent are told (K2).
 
-        With ``cleanup_s`` no state changes: the run and its live descendants get a ``CancelNote`` and are woken (K4).
+        With ``cleanup_s`` the run and its live descendants get a ``CancelNote`` and are woken (K4), but for those that
+        nobody holds and that have not begun: they end at once (B5).
         Of two notes the one whose time is over first stays. ``Dispatch.end_overdue_cancels`` ends who does not.
         """
         ...

@@ -23,7 +23,6 @@ SET_ASIDE = (
     "Mend the cause, then `continuum run resume {run}`, or cancel it"
 )
 WANTED_S = 5.0  # in which a run that waits for code is tried again by who seems to have it
-CANCEL_MARGIN_S = 5.0  # beyond a cancel's clean-up time, for the owner to end the run by itself
 
 
 class ClaimedTask(msgspec.Struct, frozen=True, array_like=True):
@@ -104,7 +103,7 @@ class Beat(NamedTuple):
 
 class Due(msgspec.Struct, frozen=True, array_like=True):
     """What there is to do for a dispatcher: seconds until the next run, task or suspect can be claimed, and until a
-    cancel's time for clean-up is over, with its margin; None for none in sight, 0 or less: now. ``lost``: there are
+    cancel's time for clean-up is over; None for none in sight, 0 or less: now. ``lost``: there are
     tasks whose claimer has died."""
 
     run_in_s: float | None
@@ -257,8 +256,8 @@ class Dispatch(Protocol):
         ...
 
     def end_overdue_cancels(self) -> list[UUID]:
-        """Cancel for good, as ``Catalog.cancel`` does, the runs whose time for clean-up has been over for
-        ``CANCEL_MARGIN_S``, with all their descendants (K4, K5); return what ended. Owners and clients are told.
+        """Cancel for good, as ``Catalog.cancel`` does, the runs whose time for clean-up is over, with all their
+        descendants (K4, K5); return what ended. Owners and clients are told.
 
         Cheap while no run is being cancelled.
         """

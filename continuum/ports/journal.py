@@ -43,10 +43,10 @@ class Lease(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class ClaimedRun(msgspec.Struct, frozen=True, array_like=True):
-    """A run that was leased just now. ``fresh``: it never had an owner before, so it has no history. ``args`` are empty
-    if they are larger than ``CLAIM_ARGS_MAX``: then it is not called fresh, and is to be loaded as others are.
-    ``created_at``: seconds since the epoch. ``previous_owner``: who held it last, if anybody. ``depth``: generations
-    above it."""
+    """A run that was leased just now. ``fresh``: it never had an owner before, so it has no history; and nothing came
+    for it that is to be read before it begins. ``args`` are empty if they are larger than ``CLAIM_ARGS_MAX``: then it
+    is not called fresh, and is to be loaded as others are. ``begun_at``: when its first step began, in seconds since
+    the epoch (R11). ``previous_owner``: who held it last, if anybody. ``depth``: generations above it."""
 
     run_id: UUID
     token: int
@@ -55,7 +55,7 @@ class ClaimedRun(msgspec.Struct, frozen=True, array_like=True):
     version_hash: str | None
     args: bytes
     namespace: str
-    created_at: float
+    begun_at: float
     correlation_id: UUID
     parent_run_id: UUID | None = None
     continued_from_run_id: UUID | None = None
@@ -114,7 +114,9 @@ class CancelNote(msgspec.Struct, frozen=True, array_like=True):
     """A cancel with clean-up (K4). ``requested_at``: seconds since the epoch, database time.
 
     It stays in the mail until the run ends; seen it is once a ``CancelRequested`` stands in the journal. A successor
-    gets it with a journal that has none (N2), and so does a child that is started before its parent has seen it.
+    gets it with a journal that has none (N2), and so does a child that is started before its parent has seen it. One
+    that is started later belongs to the clean-up: it ends at the same time, and no mail of it says so. A run that has
+    not begun is ended instead.
     """
 
     requested_at: float

@@ -116,10 +116,12 @@ class PostgresCatalog:
     def _cancel(self, run: families.Locked, reason: str | None, cleanup_s: float | None) -> Cancelled:
         if cleanup_s is not None:
             asked = families.note_family(self._session, run.run_id, cleanup_s, reason)
-            families.notify(self._session, (), asked.woken)
-            return Cancelled("requested", run.state, asked.ended)
+            families.notify(self._session, asked)
+            if asked.asked:
+                return Cancelled("requested", run.state, (*asked.asked, *asked.ended))
+            return Cancelled("cancelled", "cancelled", asked.ended)
         cascade = families.end_family(self._session, [(run.run_id, True)], reason)
-        families.notify(self._session, cascade.ended, cascade.woken)
+        families.notify(self._session, cascade)
         return Cancelled("cancelled", "cancelled", cascade.ended)
 
     def resume(self, run_id: UUID) -> tuple[Resumed, RunState | None]:

@@ -10,7 +10,6 @@ import msgspec
 
 from continuum.model.events import Failure
 from continuum.ports.dispatch import (
-    CANCEL_MARGIN_S,
     SET_ASIDE,
     SUSPECTED,
     WANTED_S,
@@ -179,13 +178,13 @@ class PostgresDispatch:
 
     def end_overdue_cancels(self) -> list[UUID]:
         ended: list[UUID] = []
-        for run_id, reason in self._session.rows("overdue_cancels", {"margin_s": CANCEL_MARGIN_S}):
+        for run_id, reason in self._session.rows("overdue_cancels", {}):
             with self._session.transaction("end overdue cancels"):
                 run = families.lock_last(self._session, run_id)
                 # One that ended or moved meanwhile is found by the next call, if there is something to find.
                 if run is not None and run.run_id == run_id and run.live and run.parent_held:
                     cascade = families.end_family(self._session, [(run_id, True)], reason)
-                    families.notify(self._session, cascade.ended, cascade.woken)
+                    families.notify(self._session, cascade)
                     ended += cascade.ended
         return ended
 
@@ -196,7 +195,6 @@ class PostgresDispatch:
         parameters = {
             "queues": texts(queues),
             "owners": texts(owners),
-            "margin_s": CANCEL_MARGIN_S,
             "wanted_s": WANTED_S,
         }
         (row,) = self._session.rows("next_due", parameters)
@@ -204,15 +202,15 @@ class PostgresDispatch:
 
 
 def _since(row: Row) -> tuple[datetime, UUID]:
-    return (row[12], row[0])
+    return (row[13], row[0])
 
 
 def _claimed(rows: Sequence[Row]) -> list[ClaimedRun]:
-    # A run that nobody held before has no history; one whose arguments stayed behind is loaded all the same.
+    # One whose arguments stayed behind is loaded, whether it has a history or not.
     return [
-        ClaimedRun(row[0], row[1], row[10] is None, *row[2:12])
-        if row[4] is not None
-        else ClaimedRun(row[0], row[1], False, row[2], row[3], b"", *row[5:12])
+        ClaimedRun(*row[:13])
+        if row[5] is not None
+        else ClaimedRun(row[0], row[1], False, row[3], row[4], b"", *row[6:13])
         for row in rows
     ]
 

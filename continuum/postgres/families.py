@@ -43,10 +43,12 @@ class Locked(NamedTuple):
 
 
 class Cascade(NamedTuple):
-    """``ended``: what was cancelled, ancestors first. ``woken``: owners to tell, and parents that are due now."""
+    """``ended``: what was cancelled, ancestors first; ``asked``: what is to clean up and end. ``woken``: owners to
+    tell, and runs that are due now."""
 
     ended: tuple[UUID, ...]
     woken: tuple[Woken, ...]
+    asked: tuple[UUID, ...] = ()
 
 
 def lock(session: Session, runs: Sequence[UUID], ends: Sequence[bool]) -> dict[UUID, Locked]:
@@ -74,7 +76,10 @@ def lock_family(session: Session, roots: Sequence[tuple[UUID, bool]]) -> tuple[U
 
 def end_family(session: Session, roots: Sequence[tuple[UUID, bool]], reason: str | None) -> Cascade:
     """Cancel what lives of these runs (id, live), whose locks are held, and below them."""
-    living = lock_family(session, roots)
+    return _end(session, lock_family(session, roots), reason)
+
+
+def _end(session: Session, living: Sequence[UUID], reason: str | None) -> Cascade:
     if not living:
         return Cascade((), ())
     runs = {"runs": uuids(living)}
@@ -83,23 +88,29 @@ def end_family(session: Session, roots: Sequence[tuple[UUID, bool]], reason: str
         ("cancel", {**runs, "error": error}), ("wake_parents", runs), ("clear_ended", runs)
     )
     told = [Woken(*row) for row in owned if row[1] is not None]
-    return Cascade(living, (*told, *(Woken(*row) for row in parents)))
+    return Cascade(tuple(living), (*told, *(Woken(*row) for row in parents)))
 
 
 def note_family(session: Session, root: UUID, cleanup_s: float, reason: str | None) -> Cascade:
-    """Write a note to a live run, whose lock is held, and to what lives below it; wake them."""
+    """Write a note to a live run, whose lock is held, and to what lives below it; wake them. Those that have not begun
+    have nothing to clean up, and end (B5)."""
     living = lock_family(session, [(root, True)])
-    runs = {"runs": uuids(living)}
-    asked, _ = session.together(
+    unbegun = {run_id for (run_id,) in session.rows("unbegun", {"runs": uuids(living)})}
+    cascade = _end(session, [run_id for run_id in living if run_id in unbegun], reason)
+    asked = tuple(run_id for run_id in living if run_id not in unbegun)
+    runs = {"runs": uuids(asked)}
+    rows, _ = session.together(
         ("note_cancel", {**runs, "cleanup_s": float(cleanup_s), "reason": reason}), ("make_due", runs)
     )
-    return Cascade(living, tuple(Woken(*row) for row in asked))
+    return Cascade(cascade.ended, (*cascade.woken, *(Woken(*row) for row in rows)), asked)
 
 
-def notify(session: Session, ended: Sequence[UUID], woken: Sequence[Woken]) -> None:
-    """Tell clients and owners when the transaction commits: clients once, whatever the number of runs (K2)."""
-    news = [("done", payload) for payload in ended_payloads(ended)]
-    news += [("due" if payload == "due" else "wake", payload) for payload in mail_payloads(woken)]
+def notify(session: Session, cascade: Cascade) -> None:
+    """Tell clients and owners when the transaction commits: clients once, whatever the number of runs (K2); and the
+    dispatchers, that there is a time by which runs end."""
+    news = [("done", payload) for payload in ended_payloads(cascade.ended)]
+    news += [("due" if payload == "due" else "wake", payload) for payload in mail_payloads(cascade.woken)]
+    news += [("due", "ends")] if cascade.asked else []
     if news:
         channels, payloads = zip(*news, strict=True)
         session.rows("notify_news", {"channels": texts(channels), "payloads": texts(payloads)})

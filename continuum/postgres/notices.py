@@ -168,7 +168,7 @@ def _mail_payload(run: Woken) -> str:
 def _parse(payload: str) -> Iterator[Notice]:
     kind, _, rest = payload.partition(":")
     match kind:
-        case "due" | "left" | "task" | "alone" | "owner" if not rest:
+        case "due" | "left" | "task" | "alone" | "ends" | "owner" if not rest:
             yield Notice(kind)
         case "ask" if rest:
             yield Notice("ask", owner=rest)

@@ -84,7 +84,7 @@ def _identity(row: RunRow) -> RunIdentity:
         run_id=row.id,
         workflow=row.workflow,
         namespace=row.namespace,
-        created_at=round(row.created_at * 1e6),
+        begun_at=round((row.begun_at or row.created_at) * 1e6),
         correlation_id=row.correlation_id,
         parent_run_id=row.parent_run_id,
         continued_from_run_id=row.continued_from_run_id,

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from continuum.ports.journal import Mail
+from continuum.core.machine import Machine
+from continuum.model.events import CancelRequested
+from continuum.ports.journal import LoadedRun, Mail
 from continuum.runtime.attempts import Attempts
 from continuum.runtime.live import LiveRun
+
+
+def begin_with(machine: Machine, loaded: LoadedRun) -> bool:
+    """Give a run without history what came before it: signals for its waits to find. False for one that was cancelled
+    before any of its code ran: it is over. One that goes on for another does run: that one's clean-up is its own."""
+    note = loaded.mail.cancel
+    if note is not None and loaded.run.continued_from_run_id is None:
+        machine.never_begin(CancelRequested(note.cleanup_s, round(note.requested_at * 1e6), note.reason))
+        return False
+    for signal in loaded.mail.signals:
+        machine.keep(signal.id, signal.name, signal.payload)
+    return True
 
 
 def deliver(run: LiveRun, mail: Mail, attempts: Attempts, now_us: int) -> None:

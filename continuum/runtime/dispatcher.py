@@ -64,7 +64,10 @@ LOOK_MIN_S = 0.05  # before a look that only `next_due` asked for; doubles while
 PREDECESSORS_MAX = 32
 MAIL_MAX = 10_000
 UPKEEP_S = 6 * 3600.0
-CANCELS_S = 5.0  # between two tries to end cancelled runs whose time for clean-up is over
+CANCELS_S = (
+    0.05  # between two tries to end cancelled runs whose time for clean-up is over, of which the first did
+)
+CANCELS_AGAIN_S = 0.5  # ... and if it found none, though it was time
 
 
 class _Engine:
@@ -113,9 +116,9 @@ class Dispatcher:
         self._due_at = now + poll_s
         self._due_asked_at = -math.inf
         self._look_min_s = LOOK_MIN_S
-        self._lost = self._overdue = False  # tasks, cancels
+        self._lost = False  # there are tasks of the dead
         self._orphans_at = now + ORPHANS_S  # not sooner
-        self._cancels_at = -math.inf  # not sooner
+        self._ends_at = math.inf  # when the next time for clean-up is over
         self._upkeep_at = now + ORPHANS_S  # not among the first things of a node
         self._draining = False
         tasks, vigil, clock = self._tasks, self._vigil, ports.clock
@@ -144,7 +147,7 @@ class Dispatcher:
             if notice.kind == "left":
                 self._inherit()
             self._look_tasks |= notice.kind == "task"
-            if notice.kind == "alone":
+            if notice.kind in ("alone", "ends"):
                 self._due_at = self._clock.monotonic()
 
     def reconnected(self) -> None:
@@ -257,7 +260,7 @@ class Dispatcher:
             self._due_at,
             self._upkeep_at,
             self._orphans_at if self._lost else math.inf,
-            self._cancels_at if self._overdue else math.inf,
+            self._ends_at,
             self._claimers.wake_at(),
             self._vigil.wake_at(),
             self._tasks.wake_at(),
@@ -289,9 +292,12 @@ class Dispatcher:
         if self._lost and now >= self._orphans_at:
             self._wake(self._dispatch.lose_orphans())
             self._lost = False
-        if self._overdue and now >= self._cancels_at:
-            self._dispatch.end_overdue_cancels()
-            self._overdue, self._cancels_at = False, now + CANCELS_S
+        if now >= self._ends_at:
+            ended = self._dispatch.end_overdue_cancels()
+            self._ends_at = math.inf
+            self._due_at = min(
+                self._due_at, now + (CANCELS_S if ended else CANCELS_AGAIN_S)
+            )  # for the next one
         if now >= self._upkeep_at:
             self._dispatch.upkeep()
             self._upkeep_at = now + UPKEEP_S
@@ -344,7 +350,8 @@ class Dispatcher:
         """Look when something gets due; less and less often if what is due cannot be had."""
         due = self._dispatch.next_due(self._queues, [engine.owner for engine in self._engines.values()])
         self._lost |= due.lost
-        self._overdue |= due.cancel_in_s is not None and due.cancel_in_s <= 0
+        if due.cancel_in_s is not None:
+            self._ends_at = now + max(due.cancel_in_s, 0.0)
         if due.suspect_in_s is not None and due.suspect_in_s <= 0:
             self._quarantine.take()
         waits = [due.run_in_s] if self._free_engines() else []

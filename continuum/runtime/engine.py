@@ -31,7 +31,7 @@ from continuum.runtime.asking import Asking
 from continuum.runtime.attempts import Attempts
 from continuum.runtime.code import DRIFT_S, Code
 from continuum.runtime.commits import Commits
-from continuum.runtime.delivery import deliver
+from continuum.runtime.delivery import begin_with, deliver
 from continuum.runtime.firing import Firing
 from continuum.runtime.hearing import Hearing
 from continuum.runtime.kin import Kin
@@ -268,7 +268,7 @@ class Engine:
             run.stamp = code.version_hash
         try:
             history = history_of(loaded, code.version_hash) if loaded is not None else recorded_of(())
-            if history is not None:
+            if history is not None and (len(history) or loaded is None or begin_with(run.machine, loaded)):
                 run.machine.begin(history)
         except (ReplayDriftError, JournalError) as error:
             run.machine.drop()
@@ -278,6 +278,10 @@ class Engine:
             else:
                 self._park(self.code.drifted(claimed, code, error))
                 return
+        except Exception as error:  # noqa: BLE001 - what came before it began may be damaged, too
+            run.machine.drop()
+            self._unfit(Lease(claimed.run_id, claimed.token), "what waits for it cannot be read", error)
+            return
         if history is None:
             self._loading.want(Lease(claimed.run_id, claimed.token), snapshots=False)
             return

@@ -219,7 +219,7 @@ def identity_of(claimed: ClaimedRun) -> RunIdentity:
         run_id=claimed.run_id,
         workflow=intern(claimed.workflow),
         namespace=intern(claimed.namespace),
-        created_at=round(claimed.created_at * 1e6),
+        begun_at=round(claimed.begun_at * 1e6),
         correlation_id=claimed.run_id if same else claimed.correlation_id,
         parent_run_id=claimed.parent_run_id,
         continued_from_run_id=claimed.continued_from_run_id,

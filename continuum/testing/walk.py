@@ -46,7 +46,7 @@ def identity_of(origin: Origin) -> RunIdentity:
         run_id=origin.run_id,
         workflow=origin.workflow,
         namespace=origin.namespace,
-        created_at=origin.created_at,
+        begun_at=origin.begun_at or origin.created_at,
         correlation_id=origin.correlation_id,
         parent_run_id=origin.parent_run_id,
         continued_from_run_id=origin.continued_from_run_id,

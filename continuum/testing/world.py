@@ -55,9 +55,11 @@ class World:
         """Let its code run until it waits. A successor finds the signals and the cancel of its predecessor."""
         if not run.live:
             return  # cancelled before it began
+        if run.note is not None and run.first is run:
+            self.cancel(run, run.note.reason)  # it has nothing to clean up (B5)
+            return
         for signal_id, (name, value) in run.letters.items():
-            run.machine.inbox.learn(signal_id)
-            run.machine.inbox.keep(signal_id, name, value)
+            run.machine.keep(signal_id, name, value)
         run.begun = True
         run.machine.begin()
         if run.note is not None:
@@ -226,7 +228,7 @@ class World:
                 case Dispatch():
                     wanted = _waits(run, what)
                 case Note():
-                    wanted = run.live and run.note is what
+                    wanted = run.note is what and any(member.live for member in run.family())
                 case _:
                     wanted = run.timers.get(what) == due_us
             if wanted:

@@ -122,7 +122,7 @@ def test_an_engine_is_told_the_moment_of_the_row_however_floats_are_written(
         row = store.catalog.get(run)
         assert row is not None
         assert notice.claimed is not None
-        assert notice.claimed.created_at == row.created_at
+        assert notice.claimed.begun_at == row.created_at
 
 
 def test_a_read_only_session_says_what_to_do(database_url: str, fresh_schema: str) -> None:

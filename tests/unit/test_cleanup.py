@@ -9,9 +9,12 @@ import pytest
 from continuum.core.definitions import activity, workflow
 from continuum.core.effects import now, sleep, start_child, wait_signal
 from continuum.core.failure import decode_failure
+from continuum.core.machine import Machine
+from continuum.core.step import Crew, RunIdentity
 from continuum.errors import ActivityError
-from continuum.model.events import Failure
-from tests.unit.machine_driver import BEGAN, SECOND
+from continuum.model import payload
+from continuum.model.events import CancelRequested, Failure
+from tests.unit.machine_driver import BEGAN, RUN, SECOND
 from tests.unit.test_children import Parent, item
 
 AT = BEGAN + 50 * SECOND
@@ -184,3 +187,29 @@ def test_a_failed_activity_before_the_cancel_is_not_a_cancel() -> None:
     run.take()
     assert not run.cancel()
     assert run.result == "failed first"
+
+
+@pytest.mark.rule("K4")
+@pytest.mark.parametrize("how", ["returns", "fails", "raises"])
+def test_whatever_comes_of_a_clean_up_that_was_too_long_is_a_cancelled_run(how: str) -> None:
+    run = Cancelled(tidy, how)
+    run.cancel("enough", 5.0)
+    run.complete(3, 1)
+    assert run.machine.fire(5, AT + 7 * SECOND)
+    run.take()
+    assert run.steps[-1].state == "cancelled"
+    error = run.steps[-1].error
+    assert error is not None and decode_failure(error).message == "enough"
+    again = run.replayed()
+    assert (again.steps[-1].state, again.steps[-1].error) == ("cancelled", error)
+
+
+@pytest.mark.rule("B5")
+def test_a_run_that_was_cancelled_before_it_began_runs_no_code() -> None:
+    identity = RunIdentity(RUN, tidy.name, "default", BEGAN, RUN)
+    machine = Machine(identity, tidy, payload.encode([["returns"], {}]), Crew("b:0"))
+    machine.never_begin(CancelRequested(30.0, BEGAN, "enough"))
+    assert machine.ended and machine.changed
+    step = machine.take()
+    assert (step.state, step.events) == ("cancelled", [])
+    assert step.error is not None and decode_failure(step.error).message == "enough"

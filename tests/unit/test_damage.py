@@ -123,7 +123,7 @@ DAMAGES: dict[str, tuple[Callable[[RunRecord], Any], str]] = {
     "the last result is junk": (body(5, ActivityCompleted(4, JUNK, 1)), "event 5 holds a value"),
     "a side effect that is junk": (event(1, msgspec.msgpack.encode([JUNK, ""])), "event 1 holds a value"),
     "an answer to nothing": (body(3, ChildCompleted(2, payload.encode(1), 1)), "child"),
-    "a time of no calendar": (lambda run: setattr(run, "created_at", math.inf), "OverflowError"),
+    "a time of no calendar": (lambda run: setattr(run, "begun_at", math.inf), "OverflowError"),
     "arguments that are junk": (argued(JUNK), "arguments"),
     "arguments that are none": (argued(payload.encode([1, 2, 3])), "arguments"),
     "a signal that is junk": (lambda run: run.signals.update({1: SignalRow(1, "go", JUNK)}), "a value"),

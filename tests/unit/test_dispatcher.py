@@ -10,10 +10,10 @@ import pytest
 from continuum.errors import JournalError
 from continuum.memory.database import Database
 from continuum.memory.dispatch import MemoryDispatch
-from continuum.ports.dispatch import CANCEL_MARGIN_S, WANTED_S
+from continuum.ports.dispatch import WANTED_S
 from continuum.ports.journal import Release
 from continuum.ports.mailbox import Notice
-from continuum.runtime.dispatcher import CANCELS_S, CLAIM_MAX, DUE_S, LOOK_MIN_S, WARM_RUNS, Dispatcher
+from continuum.runtime.dispatcher import CLAIM_MAX, DUE_S, LOOK_MIN_S, WARM_RUNS, Dispatcher
 from continuum.wire.messages import Assign, EngineReady, Look
 from tests.unit.dispatcher_scene import CLAIMER, Scene, assigned, executed
 from tests.unit.stage import NODE, Stage
@@ -125,9 +125,10 @@ def test_a_run_that_does_not_end_in_its_time_for_clean_up_is_ended(scene: Scene)
     def state() -> str:
         return scene.store.catalog.endings([run])[run].state
 
-    scene.stage.advance(10.0)
+    scene.notice("ends")
+    scene.stage.advance(9.99)
     assert state() == "running"
-    scene.stage.advance(CANCEL_MARGIN_S + CANCELS_S)
+    scene.stage.advance(0.02)
     assert state() == "cancelled"
 
 

@@ -7,16 +7,25 @@ from uuid import UUID
 
 import pytest
 
-from continuum.core.definitions import Workflow, registry
+from continuum.core.definitions import Workflow, registry, workflow
+from continuum.core.effects import now, wait_signal
 from continuum.model import payload
+from continuum.model.events import ChildStarted, to_row
 from continuum.model.ids import Owner
 from continuum.model.run import RunSeed
-from continuum.ports.journal import Release
+from continuum.ports.journal import Release, RunCommit
 from continuum.ports.offload import Lane
 from continuum.runtime.engine import Engine
 from continuum.wire.messages import Assign, Recover, Recovered, RunsEnded, TimersFired, TimersSet, Wake
 from tests.unit.engine_house import OWNER, RUN, Desks, House, chain, naps, once, waits
 from tests.unit.stage import BOOT, INSTANCE, NODE
+
+
+@workflow(name="engine.dated")
+async def dated() -> float:
+    began = now().timestamp()
+    await wait_signal("go")
+    return began
 
 
 @pytest.fixture
@@ -182,3 +191,45 @@ def test_a_run_that_drifts_is_parked_with_both_sides_and_resumes_after_the_fix(h
         assert other.engine.runs == 1
     finally:
         registry.workflows[chain.name] = original
+
+
+@pytest.mark.rule("S2")
+def test_a_signal_that_is_there_before_a_run_begins_is_one_event(house: House) -> None:
+    seed = RunSeed(id=RUN, workflow=waits.name, args=payload.encode([[], {}]))
+    house.stage.store.catalog.insert([seed])
+    house.stage.store.catalog.signal(RUN, "go", payload.encode("on"), None)
+    house.assign()
+    assert (house.state(), house.types(), house.result()) == ("completed", ["signal_received"], "on")
+
+
+@pytest.mark.rule("B5", "K4")
+def test_a_child_that_is_cancelled_before_it_begins_runs_no_code(house: House) -> None:
+    house.stage.insert()
+    (lease,) = house.stage.claim(house.stage.owner(node="elsewhere"))
+    house.stage.store.catalog.cancel(lease.run_id, "enough", 30.0)
+    child = RunSeed(
+        id=RUN,
+        workflow=chain.name,
+        args=payload.encode([[1], {}]),
+        parent_run_id=lease.run_id,
+        parent_command=1,
+    )
+    event = to_row(1, ChildStarted(chain.name, RUN.bytes, "", attached=False))
+    begun = RunCommit(lease.run_id, lease.token, 0, [event], "running", children_started=[child])
+    assert house.stage.store.journal.commit([begun]) == {lease.run_id}
+    house.assign()
+    assert (house.state(), house.types()) == ("cancelled", [])
+
+
+@pytest.mark.rule("R11")
+def test_the_first_step_sees_the_moment_of_the_first_start_in_every_replay(house: House) -> None:
+    began = house.stage.clock.now + 3600.0 + 1_700_000_000.0
+    seed = RunSeed(id=RUN, workflow=dated.name, args=payload.encode([[], {}]), delay_s=3600.0)
+    house.stage.store.catalog.insert([seed])
+    house.advance(3600.0)
+    house.assign()
+    house.advance(120.0)
+    assert house.engine.runs == 0, "it was given back"
+    house.stage.store.catalog.signal(RUN, "go", payload.encode(None), None)
+    house.assign()
+    assert house.result() == pytest.approx(began, abs=1.5)

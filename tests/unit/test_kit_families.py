@@ -20,6 +20,7 @@ from continuum import (
     run_info,
     sleep,
     start_child,
+    wait_signal,
     workflow,
 )
 from continuum.testing import RunWaitingError, run_sync, start_sync
@@ -256,3 +257,26 @@ def test_a_run_in_memory_is_new_and_takes_the_patched_way() -> None:
         return patched("new way")
 
     assert run_sync(changed()) is True
+
+
+@pytest.mark.rule("K4", "K5")
+def test_a_child_that_is_started_in_a_clean_up_ends_with_it() -> None:
+    @workflow(name="kit-families.waits-on")
+    async def waits_on() -> None:
+        await wait_signal("never")
+
+    @workflow(name="kit-families.leaves-a-child")
+    async def leaves_a_child() -> None:
+        try:
+            await wait_signal("never")
+        finally:
+            await start_child(waits_on())
+
+    run = start_sync(leaves_a_child())
+    run.cancel(cleanup=10)
+    (child,) = run.children
+    assert (run.state, child.state) == ("cancelled", "suspended")
+    run.advance(9.9)
+    assert child.state == "suspended"
+    run.advance(0.2)
+    assert child.state == "cancelled"

@@ -53,17 +53,19 @@ claimed as (
         parked_for = null,
         parked_until = null,
         state = 'running',
-        started_at = coalesce(run.started_at, now())
+        started_at = coalesce(run.started_at, now()),
+        begun_at = case when run.last_seq = 0 then now() else run.begun_at end
     from chosen, me
     where run.id = chosen.id
     returning
         run.id,
         run.lease_token,
+        run.previous_owner is null and not run.mail_first and (run.cancel_due_at is null) is true,
         run.workflow,
         run.version_hash,
         case when octet_length(run.args) <= %(args_max)b::bigint then run.args end,
         run.namespace,
-        extract(epoch from run.created_at)::float8,
+        extract(epoch from coalesce(run.begun_at, run.created_at))::float8,
         run.correlation_id,
         run.parent_run_id,
         run.continued_from_run_id,

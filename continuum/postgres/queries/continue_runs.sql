@@ -11,13 +11,13 @@ inserted as (
     insert into continuum_runs (
         id, key, workflow, version_hash, state, namespace, attributes, args, parent_run_id, parent_command, depth,
         end_awaited, correlation_id, continued_from_run_id, due_at, lease_owner, lease_token, started_at,
-        cancel_requested_at, cancel_cleanup_s, cancel_due_at, cancel_reason
+        cancel_requested_at, cancel_cleanup_s, cancel_due_at, cancel_reason, cancel_heard
     )
     select
         seed.id, seed.key, seed.workflow, seed.version_hash, 'running', old.namespace, old.attributes, seed.args,
         old.parent_run_id, old.parent_command, old.depth, old.end_awaited, old.correlation_id, old.id, now(),
         seed.owner, seed.token, now(),
-        old.cancel_requested_at, old.cancel_cleanup_s, old.cancel_due_at, old.cancel_reason
+        old.cancel_requested_at, old.cancel_cleanup_s, old.cancel_due_at, old.cancel_reason, old.cancel_heard
     from seeds as seed
     join continuum_runs as old on old.id = seed.predecessor
 ),

@@ -19,6 +19,7 @@ select
     extract(epoch from completed_at)::float8,
     lease_owner,
     attention,
-    depth
+    depth,
+    extract(epoch from begun_at)::float8
 from continuum_runs
 where id = %(run)b::uuid

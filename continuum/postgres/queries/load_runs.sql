@@ -6,7 +6,7 @@ select
     run.version_hash,
     run.args,
     run.namespace,
-    extract(epoch from run.created_at)::float8,
+    extract(epoch from coalesce(run.begun_at, run.created_at))::float8,
     run.correlation_id,
     run.parent_run_id,
     run.continued_from_run_id,

@@ -5,7 +5,9 @@
 -- "left" of a task, say that this was reached. Lengths are known without a value being read.
 -- "is true" hides from the planner that continuum_timers_near could find the timers, among all that are due anywhere.
 with held as materialized (
-    select run.id, run.lease_token, lease.after, run.cancel_due_at, run.cancel_requested_at, run.cancel_cleanup_s, run.cancel_reason
+    select
+        run.id, run.lease_token, lease.after, run.cancel_due_at, run.cancel_heard, run.cancel_requested_at,
+        run.cancel_cleanup_s, run.cancel_reason
     from unnest(%(runs)b::uuid[], %(tokens)b::bigint[], %(after)b::bigint[]) as lease(id, token, after)
     join continuum_runs as run on run.id = lease.id
     where run.lease_token = lease.token
@@ -18,7 +20,7 @@ select
     0::bigint as attempt,
     null::uuid as child,
     cancel_reason as word,
-    cancel_due_at is not null as flag,
+    cancel_due_at is not null and not cancel_heard as flag,
     false as late,
     null::bytea as payload,
     null::bytea as details,

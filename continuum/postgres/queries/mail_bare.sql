@@ -5,7 +5,7 @@ select
     extract(epoch from run.cancel_requested_at)::float8,
     run.cancel_cleanup_s,
     run.cancel_reason,
-    run.cancel_due_at is not null,
+    run.cancel_due_at is not null and not run.cancel_heard,
     signal.id,
     signal.name,
     signal.payload

@@ -5,3 +5,4 @@ where id = any(%(runs)b::uuid[])
   and state in ('running', 'suspended')
   and lease_owner is null
   and (due_at is null or due_at > now())
+  and started_at is not null

@@ -61,7 +61,7 @@ select
           and run.state in ('running', 'suspended')
     ),
     (
-        select extract(epoch from run.cancel_due_at - now())::float8 + %(margin_s)b::float8
+        select extract(epoch from run.cancel_due_at - now())::float8
         from continuum_runs as run
         where run.cancel_due_at is not null
           and run.completed_at is null

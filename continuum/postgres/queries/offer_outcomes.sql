@@ -43,6 +43,7 @@ woken as (
       and (run.id in (select run_id from stored)) is true
       and locked.lease_owner is null
       and (locked.due_at is null or locked.due_at > now())
+      and run.started_at is not null
 )
 select locked.id, owner.owner
 from locked

@@ -1,4 +1,5 @@
 -- Give leases back; a run with mail its owner has not seen, or a due timer, is due at once. Locks: runs, locked before by lock_leases. Index: primary keys, continuum_signals_unread, continuum_activity_tasks_done, continuum_runs_child_ends.
+-- A run that is given back for a reason keeps its pause, whatever wakes it meanwhile: parked_until says how long.
 -- clock_timestamp(), not now(): a timer that came due while this transaction waited for the lock counts.
 with given as (
     select
@@ -38,6 +39,7 @@ with given as (
               )
               or (
                   select asked.cancel_due_at is not null
+                      and not asked.cancel_heard
                       and (
                           select true from continuum_events as event where event.run_id = asked.id and event.kind = 19 limit 1
                       ) is null
@@ -58,7 +60,7 @@ released as (
         due_at = given.due_at,
         attention = given.attention,
         parked_for = case when given.lacks_code then run.workflow || '@' || coalesce(run.version_hash, '') end,
-        parked_until = case when given.lacks_code then given.due_at end,
+        parked_until = case when given.lacks_code or given.attention is not null then given.due_at end,
         state = case when given.due_at <= now() then 'running' else 'suspended' end
     from given
     where run.id = given.id

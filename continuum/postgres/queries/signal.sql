@@ -2,9 +2,10 @@
 -- The run's lock comes first: the run cannot end, move or be given back between the look at it and the insertion.
 -- An engine that hears is told the signal itself, if that is the next one of its name: asked under the lock, so nobody comes
 -- between. Otherwise, and if it is long, it is told that there is mail.
+-- A run that was never claimed begins when it was to begin, and is told apart by the claim, so that its code finds the signal.
 -- The third column is the last run of the chain if the run was continued: the signal is for that one.
 with run as materialized (
-    select id, state, lease_owner, due_at, continued_to_run_id
+    select id, state, lease_owner, due_at, started_at, mail_first, continued_to_run_id
     from continuum_runs
     where id = %(run)b::uuid
     for no key update
@@ -19,12 +20,13 @@ stored as (
 ),
 woken as (
     update continuum_runs
-    set due_at = now()
+    set due_at = case when run.started_at is null then run.due_at else now() end,
+        mail_first = run.mail_first or run.started_at is null
     from run
     where continuum_runs.id = run.id
       and exists (select 1 from stored)
       and run.lease_owner is null
-      and (run.due_at is null or run.due_at > now())
+      and case when run.started_at is null then not run.mail_first else run.due_at is null or run.due_at > now() end
 )
 select
     run.state,

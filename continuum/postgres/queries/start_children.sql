@@ -1,10 +1,11 @@
 -- Insert children, due; those that exist are left alone. Locks: none, their parents are locked. Index: primary key of runs and events.
 -- A statement of its own after the commit: it sees the parents as they are under the lock, a cancel that was noted
--- just before too. A child gets that note unless its parent's journal has it: what the parent starts while it
--- cleans up is meant to run.
+-- just before too. A child gets that note. What the parent starts while it cleans up, so that its journal has the
+-- cancel already, is meant to run: it hears nothing of it, and has the same time.
 insert into continuum_runs (
     id, key, workflow, version_hash, state, namespace, attributes, args, parent_run_id, parent_command, depth,
-    end_awaited, correlation_id, due_at, cancel_requested_at, cancel_cleanup_s, cancel_due_at, cancel_reason
+    end_awaited, correlation_id, due_at, cancel_requested_at, cancel_cleanup_s, cancel_due_at, cancel_reason,
+    cancel_heard
 )
 select
     child.id,
@@ -21,10 +22,11 @@ select
     true,
     child.correlation_id,
     now() + least(child.delay_s, 2.5e11) * interval '1 second',
-    case when note.unseen then parent.cancel_requested_at end,
-    case when note.unseen then parent.cancel_cleanup_s end,
-    case when note.unseen then parent.cancel_due_at end,
-    case when note.unseen then parent.cancel_reason end
+    parent.cancel_requested_at,
+    parent.cancel_cleanup_s,
+    parent.cancel_due_at,
+    parent.cancel_reason,
+    note.heard
 from unnest(
     %(ids)b::uuid[], %(keys)b::text[], %(workflows)b::text[], %(version_hashes)b::text[], %(args)b::bytea[],
     %(delays)b::float8[], %(parents)b::uuid[], %(commands)b::bigint[], %(correlations)b::uuid[]
@@ -34,8 +36,11 @@ cross join lateral (
     select
         parent.cancel_due_at is not null
         and (
-            select true from continuum_events as event where event.run_id = parent.id and event.kind = 19 limit 1
-        ) is null as unseen
+            parent.cancel_heard
+            or (
+                select true from continuum_events as event where event.run_id = parent.id and event.kind = 19 limit 1
+            ) is not null
+        ) as heard
 ) as note
 order by child.id
 on conflict (id) do nothing

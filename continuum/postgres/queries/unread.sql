@@ -15,6 +15,7 @@ from (
     from continuum_runs as asked
     where asked.cancel_due_at is not null
       and asked.completed_at is null
+      and not asked.cancel_heard
       and (
           select true from continuum_events as event where event.run_id = asked.id and event.kind = 19 limit 1
       ) is null

@@ -14,6 +14,7 @@ from continuum import (
     Client,
     ConfigurationError,
     PayloadError,
+    RunCancelledError,
     RunNotFoundError,
     RunTerminalError,
     Signal,
@@ -92,14 +93,27 @@ def test_a_cancel_ends_a_run_at_once(client: Client) -> None:
 
 
 @pytest.mark.rule("K4")
-def test_a_cancel_with_cleanup_leaves_the_run_running_until_it_has_ended(client: Client) -> None:
+def test_a_cancel_with_cleanup_leaves_the_run_running_until_it_has_ended(
+    client: Client, engine: HandEngine
+) -> None:
     handle = client.start(checkout(ORDER))
+    engine.claim()
     handle.cancel(reason="out of stock", cleanup=timedelta(minutes=1))
     assert handle.run().state == "running"
     client.cancel(handle.id)
     assert handle.run().state == "cancelled"
     with pytest.raises(RunTerminalError, match="cancelled"):
         handle.cancel(cleanup=1.0)
+
+
+@pytest.mark.rule("B5", "K2")
+def test_a_run_that_has_not_begun_is_cancelled_at_once_whatever_its_time_for_clean_up(client: Client) -> None:
+    handle = client.start(checkout(ORDER), delay=timedelta(hours=1))
+    handle.signal(approved, True)
+    assert handle.run().started_at is None
+    handle.cancel(reason="out of stock", cleanup=timedelta(minutes=1))
+    with pytest.raises(RunCancelledError, match="out of stock"):
+        handle.result(timeout=5)
 
 
 @pytest.mark.parametrize("cleanup", [-1.0, "soon", float("nan")])

@@ -7,7 +7,6 @@ import pytest
 
 from continuum.model.events import Failure
 from continuum.ports.catalog import Cancelled
-from continuum.ports.dispatch import CANCEL_MARGIN_S
 from continuum.ports.journal import Lease
 from tests.integration.conformance.scene import (
     OTHER,
@@ -18,9 +17,10 @@ from tests.integration.conformance.scene import (
     far_timer,
     step,
     task,
+    until,
 )
 
-LONG_OVER_S = -CANCEL_MARGIN_S - 60.0  # a time for clean-up that was over before the cancel came
+LONG_OVER_S = -60.0  # a time for clean-up that was over before the cancel came
 
 
 def states(scene: Scene, *leases: Lease) -> set[str]:
@@ -124,6 +124,7 @@ def test_a_cancel_with_cleanup_is_mail_for_the_run_and_its_descendants(scene: Sc
 def test_a_noted_cancel_wakes_parked_runs(scene: Scene) -> None:
     root = scene.leased()
     child = scene.child(root)
+    scene.commit(step(child, 0, 1))
     for lease in (root, child):
         scene.release(lease, None)
     assert scene.claim() == []
@@ -191,13 +192,14 @@ def test_who_does_not_clean_up_in_time_is_cancelled_for_good_with_all_below(scen
 
 
 @pytest.mark.rule("K4")
-def test_the_time_for_clean_up_has_a_margin(scene: Scene) -> None:
-    lease = scene.leased()
-    scene.catalog.cancel(lease.run_id, None, 0.0)
-    assert scene.dispatch.end_overdue_cancels() == []
+def test_the_time_for_clean_up_has_no_margin(scene: Scene) -> None:
+    over, lease = scene.leased(), scene.leased()
+    scene.catalog.cancel(over.run_id, None, 0.0)
+    scene.catalog.cancel(lease.run_id, None, 10.0)
+    assert until(scene.dispatch.end_overdue_cancels) == [over.run_id]
     wait_s = scene.dispatch.next_due([]).cancel_in_s
     assert wait_s is not None
-    assert 0.0 < wait_s <= CANCEL_MARGIN_S
+    assert 9.0 < wait_s <= 10.0
 
 
 @pytest.mark.rule("K4", "N2")

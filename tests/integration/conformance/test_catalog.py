@@ -167,7 +167,7 @@ def test_a_signal_to_an_ended_run_is_refused_with_its_state(scene: Scene, state:
 
 @pytest.mark.rule("S1")
 def test_a_signal_reaches_a_run_whoever_owns_it(scene: Scene) -> None:
-    fresh, held, parked = scene.insert(delay_s=HOUR_S), scene.leased(), scene.parked()
+    fresh, held, parked = scene.insert(), scene.leased(), scene.parked()
     scene.signal(fresh, "a")
     scene.signal(held.run_id, "b")
     scene.signal(parked, "c")

@@ -117,7 +117,7 @@ def test_a_claim_describes_a_fresh_run(scene: Scene) -> None:
     assert (run.workflow, run.args, run.version_hash) == ("shop.refund", b"payload", "abc")
     assert (run.namespace, run.correlation_id, run.parent_run_id) == ("billing", run_id, None)
     row = scene.row(run_id)
-    assert (row.state, row.owner, row.created_at) == ("running", OWNER, run.created_at)
+    assert (row.state, row.owner, row.begun_at) == ("running", OWNER, run.begun_at)
     assert row.started_at is not None
     assert row.started_at >= row.created_at
 
@@ -215,7 +215,7 @@ def test_a_claim_of_new_runs_describes_them_as_any_claim(scene: Scene) -> None:
     first, second = scene.insert(), scene.insert()
     (one,), (two,) = scene.dispatch.claim_due(OWNER, 1), scene.dispatch.claim(OWNER, 1)
     assert (one.run_id, two.run_id) == (first, second)
-    same = {"run_id": second, "correlation_id": second, "token": two.token, "created_at": two.created_at}
+    same = {"run_id": second, "correlation_id": second, "token": two.token, "begun_at": two.begun_at}
     assert msgspec.structs.replace(one, **same) == two
 
 

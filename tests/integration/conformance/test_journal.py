@@ -332,7 +332,7 @@ def test_load_describes_the_run(scene: Scene) -> None:
     )
     assert (run.version_hash, run.namespace, run.correlation_id) == ("abc", "billing", root)
     assert (run.parent_run_id, run.continued_from_run_id) == (parent, before)
-    assert run.created_at == claimed.created_at == scene.row(run_id).created_at
+    assert run.begun_at == claimed.begun_at == scene.row(run_id).begun_at
 
 
 def test_load_keeps_the_histories_of_many_runs_apart(scene: Scene) -> None:

@@ -14,14 +14,15 @@ from continuum.ports.journal import ClaimedRun, Lease, LoadedRun, Mail
 from tests.integration.conformance.scene import Store
 
 
-def rows(store: Store) -> list[tuple[RunRow, bool, bool]]:
+def rows(store: Store) -> list[tuple[RunRow, bool, bool, bool]]:
     """Return the rows by id, of their times only whether they have come."""
     found = sorted(store.catalog.query(Query(namespace=None)), key=lambda row: row.id)
     return [
         (
-            msgspec.structs.replace(row, created_at=0.0, started_at=None, completed_at=None),
+            msgspec.structs.replace(row, created_at=0.0, started_at=None, completed_at=None, begun_at=None),
             row.started_at is not None,
             row.completed_at is not None,
+            row.begun_at is not None,
         )
         for row in found
     ]
@@ -50,7 +51,7 @@ def by_run(woken: list[Woken]) -> list[Woken]:
 
 
 def without_token(run: ClaimedRun) -> ClaimedRun:
-    return msgspec.structs.replace(run, token=0, created_at=0.0)
+    return msgspec.structs.replace(run, token=0, begun_at=0.0)
 
 
 def without_ids(mail: Mail) -> Mail:
