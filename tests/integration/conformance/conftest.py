@@ -79,3 +79,25 @@ def beside(store: Store, request: pytest.FixtureRequest) -> Iterator[Callable[[]
     yield open_beside
     for one in opened:
         one.close()
+
+
+@pytest.fixture
+def timer_rows(store: Store, request: pytest.FixtureRequest) -> Callable[[], int]:
+    """Return what counts the timers that stand in the tables, those of ended runs too, which no port shows."""
+    if isinstance(store, MemoryStore):
+        with store._database.transaction("look") as transaction:
+            return lambda: sum(len(run.timers) for run in transaction.tables.runs.values())
+    connection = request.getfixturevalue("looking")
+
+    def count() -> int:
+        table = sql.Identifier(SCHEMA, "continuum_timers")
+        ((rows,),) = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchall()
+        return int(rows)
+
+    return count
+
+
+@pytest.fixture(scope="session")
+def looking(database_url: str) -> Iterator[psycopg.Connection[tuple[int]]]:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
