@@ -127,8 +127,8 @@ def replay(world: World, run_id: UUID) -> None:
     assert row is not None
     events = world.store.catalog.events(run_id)
     assert [event.seq for event in events] == list(range(1, len(events) + 1)), f"gap in {run_id}"
-    created_us = round(row.created_at * 1e6)
-    identity = RunIdentity(run_id, row.workflow, row.namespace, created_us, row.correlation_id)
+    begun_us = round((row.begun_at or row.created_at) * 1e6)
+    identity = RunIdentity(run_id, row.workflow, row.namespace, begun_us, row.correlation_id)
     machine = Machine(identity, registry.workflow(row.workflow), row.args, Crew(f"{BOOT}:0"))
     machine.begin(events)
     step = machine.take()

@@ -46,6 +46,7 @@ class Clients:
         self.random = Random(world.seed + 1)
         self.programs: dict[UUID, list[Any]] = {}
         self.cancelled: set[UUID] = set()
+        self.delays: dict[UUID, float] = {}
         self.open = 0
         for number in range(RUNS):
             self._plan(UUID(int=number + 1))
@@ -53,13 +54,18 @@ class Clients:
     def _plan(self, run_id: UUID) -> None:
         steps = self.programs[run_id] = draw(self.random)
         begin = self.random.uniform(0, CHAOS_S / 3)
-        seed = RunSeed(id=run_id, workflow="sim.program", args=payload.encode([[steps], {}]))
+        apart = Random(f"{self.world.seed} {run_id}")  # what it draws changes nothing else of the world
+        delay_s = self.delays[run_id] = apart.choice([0.0, 0.0, 0.0, 4.0, 20.0])
+        seed = RunSeed(id=run_id, workflow="sim.program", args=payload.encode([[steps], {}]), delay_s=delay_s)
         self._at(begin, partial(self.world.store.catalog.insert, [seed]))
         self._signal_in_turn(begin, run_id, signals_of(steps))
         if self.random.random() < 0.5:
             self._signal(begin + self.random.uniform(0, 30), run_id, "u", "hello", "du")
         if self.random.random() < 0.1:
-            self._at(begin + self.random.uniform(0, 30), lambda: self._cancel(run_id))
+            self._at(
+                begin + self.random.uniform(0, 30),
+                partial(self._cancel, run_id, apart.choice([None, 0.5, 6.0])),
+            )
 
     def _signal_in_turn(self, moment: float, run_id: UUID, signals: list[tuple[str, int]]) -> None:
         """One client, that sends the next signal when the one before is delivered: only so is there an order."""
@@ -81,8 +87,8 @@ class Clients:
         if answer == "not_found":
             raise JournalError("signal", "not inserted yet")
 
-    def _cancel(self, run_id: UUID) -> None:
-        answer, *_ = self.world.store.catalog.cancel(run_id, None)
+    def _cancel(self, run_id: UUID, cleanup_s: float | None) -> None:
+        answer, *_ = self.world.store.catalog.cancel(run_id, None, cleanup_s)
         if answer == "not_found":
             raise JournalError("cancel", "not inserted yet")
         self.cancelled.add(run_id)
@@ -186,6 +192,8 @@ def check(world: World, clients: Clients) -> None:
     for run_id, steps in clients.programs.items():
         row = world.store.catalog.get(run_id)
         assert row is not None
+        begun_at, due_at = row.begun_at, row.created_at + clients.delays[run_id]
+        assert begun_at is None or begun_at >= due_at, f"seed {world.seed}: run {run_id} began too early"
         if row.state == "cancelled":
             assert run_id in clients.cancelled, f"seed {world.seed}: run {run_id} was cancelled by nobody"
             continue
@@ -224,7 +232,11 @@ def replay(world: World, run_id: UUID) -> None:
         f"seed {world.seed}: gap in {run_id}"
     )
     identity = RunIdentity(
-        run_id, row.workflow, row.namespace, round(row.created_at * 1e6), row.correlation_id
+        run_id,
+        row.workflow,
+        row.namespace,
+        round((row.begun_at or row.created_at) * 1e6),
+        row.correlation_id,
     )
     machine = Machine(identity, registry.workflow(row.workflow), row.args, Crew(f"{BOOT}:0"))
     machine.begin(events)
