@@ -67,6 +67,7 @@ UPKEEP_S = 6 * 3600.0
 CANCELS_S = (
     0.05  # between two tries to end cancelled runs whose time for clean-up is over, of which the first did
 )
+ENDS_LATE_S = 0.005  # rather than too early, by the time that an answer of the database takes
 CANCELS_AGAIN_S = 0.5  # ... and if it found none, though it was time
 
 
@@ -351,7 +352,7 @@ class Dispatcher:
         due = self._dispatch.next_due(self._queues, [engine.owner for engine in self._engines.values()])
         self._lost |= due.lost
         if due.cancel_in_s is not None:
-            self._ends_at = now + max(due.cancel_in_s, 0.0)
+            self._ends_at = now + max(due.cancel_in_s, 0.0) + ENDS_LATE_S
         if due.suspect_in_s is not None and due.suspect_in_s <= 0:
             self._quarantine.take()
         waits = [due.run_in_s] if self._free_engines() else []
