@@ -13,7 +13,6 @@ from contextlib import suppress
 
 import click
 
-from continuum.surroundings import open_standard
 from continuum_cli.lazy import Entry, LazyGroup
 from continuum_cli.streams import as_typed, settle_streams
 
@@ -54,7 +53,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    open_standard()
+    if None in (sys.stdin, sys.stdout, sys.stderr):  # their descriptors are closed
+        from continuum.surroundings import open_standard
+
+        open_standard()
     settle_streams()
     try:
         code = run(as_typed(sys.argv[1:]))
