@@ -18,7 +18,7 @@ import msgspec
 
 from continuum.core.draws import Draws
 from continuum.core.drift import Drift
-from continuum.core.recorded import PAIR, Entry, Pair, Recorded, Row, recorded_of
+from continuum.core.recorded import PAIR, Entry, Pair, Recorded, recorded_of
 from continuum.errors import JournalError, PayloadError, ReplayDriftError
 from continuum.model import payload
 from continuum.model.events import (
@@ -167,10 +167,8 @@ class Cursor:
         entries, seq = self._recorded.entries, self.seq
         entry: Entry | ActivityCompleted = entries[seq]
         if type(entry) is not Pair:
-            answer = entries[seq + 1]
-            assert type(answer) is Row or type(answer) is EventRow, "of kind completed"
             try:
-                entry = completed_of(answer.payload)
+                entry = completed_of(entries[seq + 1].payload)  # type: ignore[union-attr]  # no pair: of kind completed
             except msgspec.MsgspecError:
                 return NOT_GIVEN
             if entry.command != seq + 1:

@@ -66,7 +66,7 @@ def prepared(say: Callable[[str], None]) -> Iterator[Place]:
         say(f"starting a node: an engine, {WORKERS} workers, and what they need")
         node = Node("shop.flows", database=url, name="demo", workers=WORKERS)
         stack.callback(node.stop, graceful=False)
-        os.environ["XDG_RUNTIME_DIR"] = str(folder)  # where a node has its run directory if the one below has no room
+        os.environ["XDG_RUNTIME_DIR"] = str(folder)  # for the run directory, if its path is too long below
         with contextlib.chdir(folder):  # the node's run directory is here, too
             _start(node, folder / "node.log")
         yield Place(url, ledger, node)
