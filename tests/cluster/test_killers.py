@@ -45,7 +45,8 @@ def engines(node: Node) -> set[int]:
 
 @pytest.mark.rule("B4", "X10")
 @pytest.mark.parametrize(
-    "how", ["exit", "crash", "memory", "loop", pytest.param("lock", marks=pytest.mark.long)]
+    "how",
+    ["crash", "memory", "loop", *(pytest.param(how, marks=pytest.mark.long) for how in ("exit", "lock"))],
 )
 def test_a_run_that_kills_its_engine_is_set_aside_and_its_neighbours_end_right(
     node: Node, client: Client, armed: Path, how: str

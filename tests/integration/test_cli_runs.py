@@ -198,10 +198,20 @@ def test_a_run_that_has_ended_is_not_signalled_or_cancelled(continuum: Commands)
     continuum("run", "signal", "o1", "approved", "true").assert_refused(1, "already cancelled")
 
 
-def test_a_cancel_may_leave_time_to_clean_up(continuum: Commands) -> None:
-    continuum.lines(*CHECKOUT, "--id", "o1")
-    continuum.lines("run", "cancel", "o1", "--cleanup", "60", "--reason", "no stock")
-    assert [run["state"] for run in continuum("run", "list", "--json").document["runs"]] == ["running"]
+def test_a_cancel_may_leave_time_to_clean_up(
+    continuum: Commands, database_url: str, fresh_schema: str
+) -> None:
+    for key in ("o1", "o2"):
+        continuum.lines(*CHECKOUT, "--id", key)
+    with psycopg.connect(database_url) as connection:
+        runs = sql.Identifier(fresh_schema, "continuum_runs")
+        connection.execute(
+            sql.SQL("update {} set last_seq = 1 where key = 'o1'").format(runs)
+        )  # it has begun
+    for key in ("o1", "o2"):
+        continuum.lines("run", "cancel", key, "--cleanup", "60", "--reason", "no stock")
+    listed = continuum("run", "list", "--json").document["runs"]
+    assert {run["key"]: run["state"] for run in listed} == {"o1": "running", "o2": "cancelled"}
     continuum("run", "cancel", "o1", "--cleanup", "-1").assert_refused(2, "--cleanup")
 
 

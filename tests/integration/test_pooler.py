@@ -142,9 +142,6 @@ def test_a_pooler_that_deals_out_sessions_by_the_statement_is_refused(
         with pytest.raises(ContinuumError, match="pool_mode"):
             store.catalog.workflows()
         Commands(tmp_path, url, instances[0])("run", "list").assert_refused(1, "pool_mode")
-        Commands(tmp_path, url, instances[0])("node", "start", "examples.shop.flows").assert_refused(
-            1, "pool_mode"
-        )
 
 
 def test_a_claim_waits_for_the_disk_because_the_poolers_connection_outlives_a_crash(

@@ -166,10 +166,11 @@ def test_a_cancel_that_leaves_time_is_announced_to_owners_and_to_nobody_who_wait
     parent, child = family_of(store)
     store.catalog.cancel(parent.run_id, None, 60.0)
     store.mailbox.announce_ended([UUID(int=1)])
-    assert heard(listener, 4) == [
+    assert heard(listener, 5) == [
         Notice("due"),
         Notice("mail", parent.run_id, ELSEWHERE),
         Notice("mail", child.run_id, OWNER),
+        Notice("ends"),  # for the dispatchers: the end of the time
         Notice("done", UUID(int=1)),
     ]
 
