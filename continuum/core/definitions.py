@@ -14,7 +14,7 @@ from continuum.core.defaults import keep_defaults  # noqa: F401 - the scan hands
 from continuum.core.determinism import scan
 from continuum.core.determinism.sources import source_of
 from continuum.core.loop import running
-from continuum.core.naming import name_of, unreachable
+from continuum.core.naming import is_same_place, name_of, unreachable
 from continuum.core.options import ActivityOptions, checked_name, defined_options
 from continuum.core.site import place_of_caller
 from continuum.core.version import version_hash_of
@@ -191,7 +191,7 @@ registry = Registry()
 def _add(names: dict[str, Any], definition: Definition[..., Any]) -> None:
     """A module that is loaded again replaces its own definitions; two places with one name are a mistake."""
     before = names.get(definition.name)
-    if before is not None and _place(before.fn) != _place(definition.fn):
+    if before is not None and not is_same_place(before.fn, definition.fn):
         raise ConfigurationError(
             f"two {definition.kind} functions are named {definition.name!r}: {_place(before.fn)} and "
             f"{_place(definition.fn)}; give one of them another name="

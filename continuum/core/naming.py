@@ -74,6 +74,15 @@ def _module_of(fn: Callable[..., Any]) -> str | None:
     return module_name(names)
 
 
+def is_same_place(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
+    """Whether two functions stand under one name in one file, whichever way its path was written: a program is run by a
+    path of its user's, and imported by one of the interpreter's."""
+    files = [Path(fn.__code__.co_filename) for fn in (one, other)]
+    return one.__qualname__ == other.__qualname__ and (
+        files[0] == files[1] or files[0].resolve() == files[1].resolve()
+    )
+
+
 def _name_of_file(file: Path) -> str:
     """The dotted name of a script: its folders upwards as long as they are packages."""
     parts = [file.stem]

@@ -165,3 +165,23 @@ def test_a_node_is_given_the_program_by_the_name_that_it_imports(
     program.__file__ = "<stdin>"
     with pytest.raises(ConfigurationError, match="a program without a file"):
         continuum.Node("__main__")
+
+
+def test_a_program_that_imports_itself_is_the_same_however_its_path_was_written(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place / "folder"
+    folder.mkdir()
+    (place / "link").symlink_to(place)
+    text = "from continuum import activity\n@activity\ndef once() -> None: ...\nimport spelled"
+    (place / "spelled.py").write_text(text)
+    monkeypatch.syspath_prepend(str(place))
+    for spelled in (folder / ".." / "spelled.py", place / "link" / "spelled.py"):
+        sys.modules.pop("spelled", None)
+        exec(compile(text, str(spelled), "exec"), {"__name__": "spelled", "__file__": str(spelled)})
+    (place / "other.py").write_text(text.rpartition("\n")[0])
+    with pytest.raises(ConfigurationError, match="two activity functions are named"):
+        exec(
+            compile((place / "other.py").read_text(), str(place / "other.py"), "exec"),
+            {"__name__": "spelled"},
+        )
