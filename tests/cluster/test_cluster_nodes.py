@@ -141,6 +141,12 @@ def test_results_of_a_node_that_only_has_workers_come_to_the_engine_by_message(
     scene.node("engines", workers=0)
     scene.node("workers", engines=0)
     scene.cluster.wait_sees("workers", {"engines": "alive"})
+
+    def taken() -> int:
+        client.start(chain(1)).result(timeout=LIMIT_S)
+        return scene.cluster.count("engines", "results_taken")
+
+    wait_until(taken, "the dispatcher beside the workers has been told of the other node")
     before = scene.cluster.count("engines", "results_taken")
     runs = client.start_many([chain(5) for _ in range(10)])
     assert [run.result(timeout=LIMIT_S) for run in runs] == [5] * 10
